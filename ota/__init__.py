@@ -1,0 +1,1 @@
+"""The update agent: image, trust, server protocol, steps, journal. Knows nothing of payments."""

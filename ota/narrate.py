@@ -1,0 +1,144 @@
+"""What the agent does, told as it happens: a line per step and terminal, bytes as a moving line, JSON for rigs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from devices.clock import monotonic_s
+from devices.errors import EXIT_INTERRUPTED, EXIT_REFUSED, UtbenchError
+from ota.agent import Outcome, Step
+
+if TYPE_CHECKING:
+    from devices.report import Report
+    from ota.runner import Beat, Result
+
+SAYING = {
+    Step.IDENTIFY: "asks the terminal who it is",
+    Step.PREFLIGHT: "checks battery, payments and disk",
+    Step.POLL: "asks the update server (registration check)",
+    Step.RESOLVE: "checks what the publisher signed",
+    Step.DOWNLOAD: "downloads {target}",
+    Step.TRANSFER: "sends the image to the terminal",
+    Step.READ_BACK: "reads back what arrived",
+    Step.MARK: "marks the new image for a test boot",
+    Step.RESTART: "restarts the terminal and waits for it",
+    Step.VERIFY: "verifies the payment version on the running terminal and on its screen",
+    Step.ROLL_BACK: "restarts the terminal into its old image",
+    Step.CONFIRM: "keeps the new image",
+    Step.REPORT: "reports to the server",
+}
+EACH_PERCENT = 10
+
+
+class Interrupted(UtbenchError):  # noqa: N818 - a person's wish, not a fault
+    exit_code = EXIT_INTERRUPTED
+    code = "interrupted"
+
+
+class Narrator:
+    """Hears the beats of all terminals, from their threads."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._step: dict[str, Step] = {}
+        self._since_s: dict[str, float] = {}
+        self._percent: dict[str, int] = {}
+
+    def stop(self) -> None:
+        """Make every terminal's thread end at its next beat."""
+        self._stopped.set()
+
+    def __call__(self, beat: Beat) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("Interrupted.", "Run the same command again: it goes on where it stopped.")
+        with self._lock:
+            if beat.total:
+                self._bytes(beat)
+            elif beat.step is not Step.DONE:
+                self._new_step(beat)
+
+    def _new_step(self, beat: Beat) -> None:
+        update = beat.update
+        self._step[beat.port] = beat.step
+        self._since_s[beat.port] = monotonic_s()
+        self._percent[beat.port] = 0
+        self._report.event("step", port=beat.port, model=update.model, serial=update.serial, step=beat.step.value)
+        saying = SAYING[beat.step].format(target=update.target_name)
+        self._report.say(f"{self._who(beat)}: {saying}")
+
+    def _bytes(self, beat: Beat) -> None:
+        percent = 100 * beat.done // beat.total
+        seconds = max(0.001, monotonic_s() - self._since_s.get(beat.port, 0.0))
+        rate = beat.done / seconds
+        left_s = (beat.total - beat.done) / rate if rate else 0.0
+        amount = f"{beat.done:,} of {beat.total:,} bytes, {rate / 1024:,.0f} KiB/s"
+        self._report.status(f"{self._who(beat)}: {percent:3} %  {amount}, {left_s:.0f} s left")
+        if percent >= self._percent.get(beat.port, 0) + EACH_PERCENT or beat.done == beat.total:
+            self._percent[beat.port] = percent
+            self._report.event(
+                "progress",
+                port=beat.port,
+                step=beat.step.value,
+                done=beat.done,
+                total=beat.total,
+                bytes_per_s=int(rate),
+            )
+            if beat.done == beat.total:
+                self._report.say(f"{self._who(beat)}: {beat.total:,} bytes in {seconds:.1f} s")
+
+    @staticmethod
+    def _who(beat: Beat) -> str:
+        return beat.update.serial or beat.port
+
+
+def row(result: Result) -> dict[str, object]:
+    """One terminal's entry of the final `result` line."""
+    update = result.update
+    return {
+        "port": result.port,
+        "model": update.model,
+        "serial": update.serial,
+        "from": update.from_version,
+        "to": update.to_version or update.from_version,
+        "verified": update.verified,
+        "outcome": update.outcome.value if update.outcome else "",
+        "reason": update.reason,
+        "overrides": list(update.overrides),
+        "report_waits": result.unsent,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+HEADINGS = {
+    Outcome.UPDATED: "updated",
+    Outcome.UP_TO_DATE: "up to date",
+    Outcome.NOTHING: "nothing to do",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.REFUSED: "refused",
+    Outcome.FAILED: "FAILED",
+    Outcome.PLANNED: "would update",
+}
+
+
+def tell_results(report: Report, results: list[Result]) -> None:
+    """A table for people, an `error` line for each terminal that something stopped."""
+    report.clear_status()
+    report.data(f"{'TERMINAL':<14} {'MODEL':<8} {'FROM':<6} {'TO':<6} {'RESULT':<14} {'TIME':<7} WHY")
+    for result in results:
+        update = result.update
+        heading = HEADINGS[update.outcome or Outcome.FAILED]
+        if result.error is not None and result.error.exit_code != EXIT_REFUSED:
+            heading = "FAILED"
+        why = str(result.error) if result.error else update.reason
+        if result.unsent:
+            why += "; the server has not heard of it yet: run the same command again when it can be reached"
+        report.data(
+            f"{update.serial or result.port:<14} {update.model:<8} {update.from_version or '':<6} "
+            f"{update.to_version or '':<6} {heading:<14} {f'{result.seconds:.1f} s':<7} {why}"
+        )
+        if result.error is not None:
+            error = result.error
+            report.event("error", port=result.port, code=error.code, message=error.message, hint=error.hint)

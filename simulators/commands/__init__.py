@@ -1,0 +1,1 @@
+"""`utbench demo`, `utbench sim` and the workbench."""
