@@ -25,7 +25,7 @@ class FileLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if not _try_lock(self._fd):
-            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() if sys.platform != "win32" else ""
+            holder = os.read(self._fd, 32).decode("ascii", "replace").strip()
             os.close(self._fd)
             by = f" by process {holder}" if holder else ""
             raise PortBusy(f"{what} is in use{by}.", hint)

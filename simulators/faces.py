@@ -174,6 +174,6 @@ def open_face(kind: str, tcp_port: int = 0) -> Face:
     """`pty` or `tcp`."""
     if kind == "tcp":
         return TcpFace(tcp_port)
-    if sys.platform == "win32":
-        raise UsageError("Windows has no ptys.", "Use --tcp.")
-    return PtyFace()
+    if sys.platform != "win32":
+        return PtyFace()
+    raise UsageError("Windows has no ptys.", "Use --tcp.")

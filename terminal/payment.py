@@ -52,7 +52,7 @@ def begin(state: State, moment: Moment) -> Step:
         reason=answers.get("reason"),
         first_sent_s=moment.transport_s,
     )
-    log = Log("payment", {"id": transaction.id, "kind": transaction.kind, "amount_won": transaction.amount_won})
+    log = Log("payment", {"id": transaction.id, "payment_kind": transaction.kind, "amount_won": transaction.amount_won})
     return replace(state, pending=transaction), (Save(transaction), log, Pay(transaction))
 
 

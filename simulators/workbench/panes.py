@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simulators.workbench.keys import Bound
 
 LEDGER = {"grant": "지급", "payment": "결제", "reversal": "망취소"}
+NAMES = {"question_mark": "?", "up": "↑", "down": "↓", "shift+f10": "Shift+F10", "ctrl+q": "Ctrl+Q"}
 SAYING = {
     "power": "전원",
     "registration": "등록 확인",
@@ -89,7 +90,10 @@ class Help(ModalScreen[None]):
         self._keys = keys
 
     def compose(self) -> ComposeResult:
-        lines = ["0–9         숫자", *(f"{bound.key:<11} {bound.text}" for bound in self._keys)]
+        lines = [
+            "0–9         숫자",
+            *(f"{NAMES.get(bound.key, bound.key.capitalize()):<11} {bound.text}" for bound in self._keys),
+        ]
         text = Static(Content("\n".join([*lines, "", "마우스로 화면의 버튼과 카드를 눌러도 됩니다."])), id="help")
         text.border_title = "도움말 — Esc 닫기"
         yield text
