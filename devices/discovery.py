@@ -79,7 +79,7 @@ class OpenTerminal(Terminal):
     ) -> None:
         self._lock = FileLock(home.locks / lock_name(port), port)
         try:
-            super().__init__(open_link(port, baud=baud), on_log=on_log)
+            super().__init__(open_link(port, home, baud=baud), on_log=on_log)
         except BaseException:
             self._lock.close()
             raise

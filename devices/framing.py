@@ -50,12 +50,8 @@ def encode(body: bytes) -> bytes:
     crc = binascii.crc_hqx(body, 0)
     raw = (len(body) + CRC_BYTES).to_bytes(LENGTH_BYTES, "big") + body + crc.to_bytes(CRC_BYTES, "big")
     text = binascii.b2a_base64(raw, newline=False)
-    lines = bytearray()
-    for at in range(0, len(text), BASE64_PER_LINE):
-        lines += CONTINUE if at else START
-        lines += text[at : at + BASE64_PER_LINE]
-        lines += b"\n"
-    return bytes(lines)
+    lines = [text[at : at + BASE64_PER_LINE] for at in range(0, len(text), BASE64_PER_LINE)]
+    return START + (b"\n" + CONTINUE).join(lines) + b"\n"
 
 
 def encoded_bytes(body_bytes: int) -> int:
@@ -77,19 +73,19 @@ class Decoder:
     def feed(self, data: bytes) -> list[Received]:
         """Everything that `data` completes; an unfinished rest waits for more."""
         out: list[Received] = []
-        lines = data.split(b"\n")
-        for piece in lines[:-1]:
-            self._line += piece
-            self._end_line(out)
-        self._line += lines[-1]
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
+        for line in lines:
+            self._end_line(line, out)
+        self._line += rest
         if len(self._line) > MAX_LINE_BYTES:
             del self._line[: -len(START)]  # keep what may be half a marker
             out.append(Dropped("a line without end"))
         return out
 
-    def _end_line(self, out: list[Received]) -> None:
-        line = bytes(self._line)
-        self._line.clear()
+    def _end_line(self, line: bytes, out: list[Received]) -> None:
         start = line.rfind(START)
         if start >= 0:
             self._text(line[:start], out)
@@ -115,11 +111,12 @@ class Decoder:
         except binascii.Error:
             self._drop("a line that is not base64", out)
             return
-        if len(raw) < LENGTH_BYTES:
-            self._drop("a first line without a length", out)
-            return
-        self._want = LENGTH_BYTES + int.from_bytes(raw[:LENGTH_BYTES], "big")
-        if not LENGTH_BYTES + CRC_BYTES <= self._want <= self._limit or len(raw) > self._want:
+        if not self._want:
+            if len(raw) < LENGTH_BYTES:
+                self._drop("a first line without a length", out)
+                return
+            self._want = LENGTH_BYTES + int.from_bytes(raw[:LENGTH_BYTES], "big")
+        if len(raw) > self._want or not LENGTH_BYTES + CRC_BYTES <= self._want <= self._limit:
             self._drop("a length that cannot be", out)
         elif len(raw) == self._want:
             body, crc = bytes(raw[LENGTH_BYTES:-CRC_BYTES]), int.from_bytes(raw[-CRC_BYTES:], "big")

@@ -12,9 +12,12 @@ from __future__ import annotations
 import queue
 import re
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from devices.errors import PortLost, UsageError
+
+if TYPE_CHECKING:
+    from devices.home import Home
 
 LINK_GROUP = "utbench.links"
 DEFAULT_BAUD = 115_200
@@ -34,8 +37,11 @@ class Link(Protocol):
     def close(self) -> None: ...
 
 
-def open_link(port: str, *, baud: int = DEFAULT_BAUD) -> Link:
-    """Open a port by name; raises `PortNotFound`, `PortBusy`, `PortDenied` or `UsageError`."""
+def open_link(port: str, home: Home, *, baud: int = DEFAULT_BAUD) -> Link:
+    """Open a port by name; `home` is where a simulated one keeps its state.
+
+    Raises `PortNotFound`, `PortBusy`, `PortDenied` or `UsageError`.
+    """
     match = _SCHEME.match(port)
     scheme = match[1] if match else ""
     if scheme == "socket":
@@ -47,7 +53,7 @@ def open_link(port: str, *, baud: int = DEFAULT_BAUD) -> Link:
 
         return SerialLink(port, baud)
     for entry in entry_points(group=LINK_GROUP, name=scheme):
-        opened: Link = entry.load()(port)
+        opened: Link = entry.load()(port, home)
         return opened
     raise UsageError(
         f"{port!r} is no port that utbench knows.",

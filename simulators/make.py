@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devices.home import Home
+    from simulators.faces import Face
 
 INSTITUTION = "inst-1"
 TENANT = "DEFAULT"
@@ -77,8 +78,10 @@ def world_image(home: Home, model: str, release: int) -> bytes:
     return make_image(release_text(model, release), private_pem(signing_key(image_key_path(home))))
 
 
-def make_device(home: Home, order: Order, clock: BusinessClock | None = None) -> SimulatedDevice:
-    """Provision the terminal where needed, and switch it on. `PortBusy` if it runs already."""
+def make_device(
+    home: Home, order: Order, clock: BusinessClock | None = None, *, face: Face | None = None
+) -> SimulatedDevice:
+    """Provision the terminal where needed, and switch it on; `face` None: as ordered. `PortBusy` if it runs already."""
     if not profile(order.model).firmware:
         raise UsageError("The phone app has no firmware to simulate.", "Name ut-99l, ut-77l or ut-55l.")
     registration = Registration(home.run, order.serial, order.model)
@@ -108,7 +111,7 @@ def make_device(home: Home, order: Order, clock: BusinessClock | None = None) ->
             boot_log=order.boot_log,
             line=order.line,
         )
-        face = open_face("tcp" if order.tcp else "pty", order.tcp_port)
+        face = face or open_face("tcp" if order.tcp else "pty", order.tcp_port)
         trusted = load_public((folder / "image-key.pem").read_bytes())
         return SimulatedDevice(spec, folder, trusted, services, face=face, registration=registration)
     except BaseException:

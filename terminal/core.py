@@ -171,6 +171,10 @@ def _move(state: State, page: Page, by: int) -> State:
 
 def _choose(state: State, page: Page, value: str) -> State:
     field = FIELDS[page.fields[0]]
+    labels = flow.choices(state, field)
+    offered = {f"{Do.CHOOSE}:{one}" for one, _ in labels} or {action for _, action in flow.buttons(page)}
+    if f"{Do.CHOOSE}:{value}" not in offered:
+        return state  # a touch that was meant for another page
     if field.kind is Kind.RADIO:
         return replace(state, draft={**state.draft, field.name: value})
     if field.name == "action" and value == "cancel":

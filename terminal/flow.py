@@ -6,6 +6,7 @@ under way survives a power cut and a change of release.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -120,16 +121,17 @@ def buttons(page: Page) -> tuple[tuple[str, str], ...]:
 
 
 def with_digit(state: State, page: Page, digit: str) -> State:
-    """Type into the box in focus; a full one hands on to the next."""
+    """Type into the box in focus; a full one hands on to the next. A Korean IME's full-width digits are digits."""
     places = boxes(page)
-    if not places:
+    figure = unicodedata.decimal(digit, None) if len(digit) == 1 else None
+    if not places or figure is None:
         return state
     focus = min(state.focus, len(places) - 1)
     box = places[focus][1]
     typed = state.draft.get(box.name, "")
     if len(typed) >= box.digits:
         return state
-    typed += digit
+    typed += str(figure)
     full = len(typed) == box.digits and focus + 1 < len(places)
     return replace(state, draft={**state.draft, box.name: typed}, focus=focus + full)
 

@@ -23,6 +23,7 @@ from terminal.state import (
     Paid,
     Pay,
     Phase,
+    Power,
     Reverse,
     Reversed,
     Save,
@@ -60,6 +61,8 @@ def paid(state: State, event: Paid, moment: Moment) -> Step:
     transaction = state.pending
     if transaction is None or transaction.id != event.transaction_id or transaction.phase is not Phase.PAYING:
         return state, ()
+    if state.power is not Power.ON:
+        return state, ()  # its page is gone: it came across a power-off, and is reversed once the terminal is up
     if event.answer is None:
         return _try_again(state, transaction, moment)
     state = replace(state, pending=None)

@@ -285,7 +285,7 @@ def console(report: Report, home: Home, port: str | None, baud: int) -> int:
 
     candidate = discovery.one(home, port)
     with FileLock(home.locks / lock_name(candidate.port), candidate.port):
-        link = open_link(candidate.port, baud=baud)
+        link = open_link(candidate.port, home, baud=baud)
 
         def show() -> None:
             decoder = Decoder()
