@@ -9,7 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KST = dt.timezone(dt.timedelta(hours=9), "KST")
 
@@ -27,6 +30,11 @@ class BusinessClock:
         self._lock = threading.Lock()
         self._at = (at or dt.datetime.now(KST)).astimezone(KST)
         self._since = time.monotonic()
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, moved: Callable[[], None]) -> None:
+        """Call `moved` whenever the time was set, so that who waits for a moment may look again."""
+        self._listeners.append(moved)
 
     def now(self) -> dt.datetime:
         with self._lock:
@@ -36,6 +44,8 @@ class BusinessClock:
         with self._lock:
             self._at = at.astimezone(KST)
             self._since = time.monotonic()
+        for moved in self._listeners:
+            moved()
 
 
 class FixedClock:

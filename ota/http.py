@@ -33,6 +33,7 @@ MAX_BODY_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
 MAX_REDIRECTS = 5
 _BUSY = 429
+_DIRECT = {"http": "", "https": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,7 @@ class Http:
                 json=json,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})},
                 auth=self._auth,
+                proxies=_DIRECT if _is_loopback(url) else None,
                 stream=True,
                 timeout=(self.patience.connect_s, self.patience.read_s),
             )
@@ -232,6 +234,11 @@ def is_http_url(url: object) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
     except ValueError:
         return False
+
+
+def _is_loopback(url: str) -> bool:
+    """A server on this very PC, which no proxy of the environment can reach."""
+    return urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def _transient(response: Answer, url: str) -> Transient | None:

@@ -25,6 +25,8 @@ def shipped(model: str) -> tuple[int, ...]:
 
 
 def release_text(model: str, number: int) -> bytes:
+    if not profile(model).firmware:
+        raise UsageError(f"{profile(model).name} is updated by its store and has no image.", "Name a UT model.")
     path = RELEASES / profile(model).model / f"{number}.toml"
     if not path.is_file():
         known = ", ".join(map(str, shipped(profile(model).model))) or "none"
@@ -35,8 +37,6 @@ def release_text(model: str, number: int) -> bytes:
 def make_image(text: bytes, key_pem: bytes, *, security_counter: int = 1, asset_bytes: int = ASSET_BYTES) -> bytes:
     """Check a release as the terminal would, then pack and sign it."""
     release = load(text)
-    if not profile(release.model).firmware:
-        raise UsageError(f"{profile(release.model).name} is updated by its store and has no image.", "Name a UT model.")
     seed = f"{release.model} {release.payment_version}".encode()
     files = {build.RELEASE_FILE: text, ASSET_FILE: hashlib.shake_256(seed).digest(asset_bytes)}
     return build.build(

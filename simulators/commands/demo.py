@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from devices.commands.shell import guarded
 from devices.errors import UtbenchError
 from devices.home import Home
 from devices.report import Report
+from simulators.operator import get_json
 
 if TYPE_CHECKING:
     from devices.discovery import Candidate
@@ -102,8 +101,7 @@ def _pay(report: Report, home: Home) -> Paid:
 
 def _books_agree(report: Report, host: str, paid: Paid) -> bool:
     """The ledger must say what the page says."""
-    with urllib.request.urlopen(f"{host}/sim/vouchers", timeout=10) as reply:  # noqa: S310 - our own host
-        vouchers: list[dict[str, Any]] = json.load(reply)
+    vouchers: list[dict[str, Any]] = get_json(f"{host}/sim/vouchers")
     held = next(one["balance_won"] for one in vouchers if one["program"] == "070101" and one["recipient"] == "rec-1")
     report.say(f"  the host's ledger says {held:,}원, the page says {paid.balance_won:,}원")
     if held != paid.balance_won:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from simulators.host.people import PEOPLE
+from simulators.operator import get_json
 from simulators.workbench.keys import KEYS
 from simulators.workbench.panes import Card, CardChoice, Help, Tapped, ledger_line, trace_line
 from terminal.state import Act, CardRead, KeyPress
@@ -137,8 +136,7 @@ class Workbench(App[None]):
     @work(thread=True, exclusive=True)
     def _read_ledger(self) -> None:
         try:
-            with urllib.request.urlopen(f"{self._host_url}/sim/ledger", timeout=5) as reply:  # noqa: S310 - our own host
-                entries: list[dict[str, Any]] = json.load(reply)
+            entries: list[dict[str, Any]] = get_json(f"{self._host_url}/sim/ledger")
         except (OSError, ValueError):
             lines = ["원장: 서버에 접속하지 못했습니다."]
         else:
