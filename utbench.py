@@ -6,6 +6,7 @@ Nothing imports this module. `main` is the one place where an error becomes an e
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -73,6 +74,8 @@ def cli(ctx: click.Context, home: str | None) -> int | None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit codes are those of `devices/errors.py`."""
     args = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        signal.signal(signal.SIGTERM, _interrupt)  # so that being told to stop cleans up as Ctrl-C does
     try:
         result = cli.main(args=args, prog_name="utbench", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -86,6 +89,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _usage(error: click.UsageError, args: list[str]) -> int:

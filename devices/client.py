@@ -54,10 +54,11 @@ class SmpClient:
         """The reply's map. Raises `RemoteError` for a refusal, `NoAnswer` after `tries` time-outs, `PortLost`."""
         sink: Sink = queue.SimpleQueue()
         seq, data = self.post(op, group, command, payload or {}, sink)
-        for _ in range(tries):
+        for attempt in range(tries):
+            if attempt:
+                self._resend(data)
             with contextlib.suppress(queue.Empty):
                 return self._result(sink.get(timeout=timeout_s)[1], group)
-            self._resend(data)
         self.forget([seq])
         raise NoAnswer(
             f"{self.link.name} does not answer.",

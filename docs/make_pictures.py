@@ -6,11 +6,13 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from textual.widgets import Static
+
 from devices.home import Home
 from simulators.host.people import cards
 from simulators.make import Order
 from simulators.picture import svg
-from simulators.workbench.app import Workbench
+from simulators.workbench.app import Bench, Workbench
 from simulators.world import World, WorldSpec
 from terminal.state import CardRead, KeyPress
 
@@ -50,10 +52,10 @@ def pay(world: World) -> None:
 
 
 async def workbench(world: World) -> str:
-    app = Workbench(world.devices[0], world.host.url)
+    app = Workbench(world.devices[0].profile, lambda: Bench(world.devices[0], world.host.url))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
-        await app.workers.wait_for_complete()
+        while "결제" not in str(app.query_one("#trace", Static).content):  # the ledger is read last
+            await pilot.pause(0.05)
         await pilot.pause()
         rows = app.screen._compositor.render_strips()  # noqa: SLF001 - the only way to the cells as they are drawn
         return svg(rows, SIZE[0], paper="#14201b", ink="#e6f2ec")

@@ -105,7 +105,7 @@ class SimulatedDevice:
         self._closed = False
         self._listeners: list[Callable[[Lcd], None]] = []
         self._boot()
-        self.clock.listen(lambda: self.session.clock_moved())
+        self.clock.listen(self._clock_moved)
         self._threads = [
             threading.Thread(target=work, name=f"{spec.serial} {name}", daemon=True)
             for name, work in (("line", self._receive), ("smp", self._serve))
@@ -126,6 +126,9 @@ class SimulatedDevice:
 
     def set_clock(self, at: dt.datetime) -> None:
         self.clock.set(at)
+
+    def _clock_moved(self) -> None:
+        self.session.clock_moved()
 
     def reset_soon(self) -> None:
         """After the reply to the request under way; nothing further is answered by the old firmware."""

@@ -13,35 +13,45 @@ from devices.profiles import profile
 from devices.report import Report
 
 if TYPE_CHECKING:
-    from devices.home import Home as HomeType
+    from simulators.make import Order
 
 MODEL = "ut-99l"
 
 
 def open_workbench(home: str | None) -> int:
     """A UT-99L under its newest release, in this process; host and update server in a child."""
-    report = Report()
-    return guarded(report, lambda: _open(Home.at(home), report))
+    return guarded(Report(), lambda: _open(Home.at(home)))
 
 
-def _open(home: HomeType, report: Report) -> int:
-    from simulators.child import WorldChild
-    from simulators.make import Order, make_device
-    from simulators.workbench.app import Workbench
+def _open(home: Home) -> int:
+    from simulators.workbench.app import Bench, Workbench
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             "The workbench needs a terminal to draw on.", "Without one, use `utbench demo` or `utbench device …`."
         )
     with contextlib.ExitStack() as stack:
-        report.say("Starting the world …")
-        world = stack.enter_context(WorldChild(home, "--no-devices"))
-        order = Order(MODEL, host_url=world.ready["host"], updates_url=world.ready["updates"], pace=0.02)
-        if not (home.world / "devices" / order.serial / "flash.bin").exists():
-            order = Order(
-                MODEL, profile(MODEL).new_release, host_url=order.host_url, updates_url=order.updates_url, pace=0.02
-            )
-        device = make_device(home, order)
-        stack.callback(device.close)
-        Workbench(device, world.ready["host"]).run()
+
+        def start() -> Bench:
+            from simulators.child import WorldChild
+            from simulators.make import make_device
+
+            world = stack.enter_context(WorldChild(home, "--no-devices"))
+            device = make_device(home, _order(home, world.ready["host"], world.ready["updates"]))
+            stack.callback(device.close)
+            return Bench(device, world.ready["host"])
+
+        app = Workbench(profile(MODEL), start)
+        app.run()
+        if app.failure is not None:
+            raise app.failure
     return 0
+
+
+def _order(home: Home, host_url: str, updates_url: str) -> Order:
+    """The terminal of last time; the first time a new one under the newest release."""
+    from simulators.make import Order
+
+    known = (home.world / "devices" / Order(MODEL).serial / "flash.bin").exists()
+    release = None if known else profile(MODEL).new_release
+    return Order(MODEL, release, host_url=host_url, updates_url=updates_url, pace=0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual import work
 from textual.app import App
@@ -15,19 +15,24 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from simulators.host.people import PEOPLE
+from simulators.host.people import PEOPLE, cards
 from simulators.operator import get_json
 from simulators.workbench.keys import KEYS
 from simulators.workbench.panes import Card, CardChoice, Help, Tapped, ledger_line, trace_line
+from terminal.canvas import Sheet, draw
 from terminal.state import Act, CardRead, KeyPress
 from terminal.widget import LcdView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual import events
     from textual.app import ComposeResult
 
+    from devices.profiles import Profile
     from simulators.device import SimulatedDevice
     from terminal.lcd import Lcd
+    from terminal.state import Event
 
 TRACE_LINES = 14
 LEDGER_LINES = 10
@@ -41,8 +46,18 @@ class LcdChanged(Message):
     lcd: Lcd
 
 
+class Bench(NamedTuple):
+    """The terminal on the screen, and the voucher host whose ledger is shown."""
+
+    device: SimulatedDevice
+    host_url: str
+
+
 class Workbench(App[None]):
-    """`device` is the terminal on the screen, `host_url` the voucher host whose ledger is shown."""
+    """Opens at once, with the terminal still dark; `start` makes the bench meanwhile, on a thread of its own.
+
+    What `start` raises ends the app and is kept in `failure`.
+    """
 
     CSS_PATH = Path(__file__).with_name("workbench.tcss")
     TITLE = "utbench"
@@ -54,16 +69,18 @@ class Workbench(App[None]):
         Binding(bound.key, bound.action, bound.text) for bound in KEYS
     ]
 
-    def __init__(self, device: SimulatedDevice, host_url: str) -> None:
+    def __init__(self, model: Profile, start: Callable[[], Bench]) -> None:
         super().__init__()
-        self._device = device
-        self._host_url = host_url
+        self.failure: BaseException | None = None
+        self._model = model
+        self._start = start
+        self._bench: Bench | None = None
         self._ledger: list[str] = []
         self._seen = 0
 
     def compose(self) -> ComposeResult:
         with Vertical(id="case"):
-            yield LcdView(self._device.session.lcd)
+            yield LcdView(draw(Sheet("off", "", ()), self._model))
         with Vertical(id="side"):
             with Vertical(id="panes"):
                 cards = VerticalScroll(*(Card(card) for card in PEOPLE.cards), id="cards", can_focus=False)
@@ -76,41 +93,63 @@ class Workbench(App[None]):
             yield Static(Content(hints), id="hints")
 
     def on_mount(self) -> None:
-        self._device.listen(self._changed)
-        self.on_lcd_changed(LcdChanged(self._device.session.lcd))
+        self.query_one("#case").border_title = self._model.name
+        self._make_bench()
+
+    @work(thread=True, group="bench")
+    def _make_bench(self) -> None:
+        try:
+            bench = self._start()
+        except BaseException as error:  # noqa: BLE001 - whoever opened the workbench says it
+            self.failure = error
+            self.call_from_thread(self.exit)
+            return
+        self.call_from_thread(self._begin, bench)
+
+    def _begin(self, bench: Bench) -> None:
+        self._bench = bench
+        bench.device.listen(self._changed)
+        self.on_lcd_changed(LcdChanged(bench.device.session.lcd))
         self._read_ledger()
 
     def _changed(self, lcd: Lcd) -> None:
         """On the terminal's thread; posting is safe from any."""
         self.post_message(LcdChanged(lcd))
 
+    def _post(self, event: Event) -> None:
+        if self._bench is not None:
+            self._bench.device.session.post(event)
+
     def on_lcd_changed(self, message: LcdChanged) -> None:
+        if self._bench is None:
+            return
+        device = self._bench.device
         self.query_one(LcdView).show(message.lcd)
         case = self.query_one("#case")
-        release = self._device.session.state.release
-        case.border_title = f"{self._device.profile.name} · 결제버전 {release.payment_version}"
-        case.border_subtitle = self._device.face.name
+        release = device.session.state.release
+        case.border_title = f"{self._model.name} · 결제버전 {release.payment_version}"
+        case.border_subtitle = device.face.name
         if message.lcd.beep:
             self.bell()
         self._show_trace()
 
     def on_lcd_view_touched(self, message: LcdView.Touched) -> None:
-        self._device.session.post(Act(message.action))
+        self._post(Act(message.action))
 
     def on_tapped(self, message: Tapped) -> None:
-        number = self._device.card_number(message.card)
+        number = cards().get(message.card)
         if number is not None:
-            self._device.session.post(CardRead(number))
+            self._post(CardRead(number))
 
     def on_key(self, event: events.Key) -> None:
         """Digits, full-width ones too; every other key is a binding."""
         digit = unicodedata.normalize("NFKC", event.character or "")
         if len(digit) == 1 and digit in "0123456789" and len(self.screen_stack) == 1:
             event.stop()
-            self._device.session.post(KeyPress(digit))
+            self._post(KeyPress(digit))
 
     def action_press(self, key: str) -> None:
-        self._device.session.post(KeyPress(key))
+        self._post(KeyPress(key))
 
     def action_tap(self) -> None:
         self.push_screen(CardChoice(PEOPLE.cards), self._chosen)
@@ -126,17 +165,19 @@ class Workbench(App[None]):
         self.push_screen(Help(KEYS))
 
     def _show_trace(self) -> None:
-        events = self._device.session.log_since(0)
+        events = self._bench.device.session.log_since(0) if self._bench else []
         if any(event["kind"] in MONEY and event["seq"] > self._seen for event in events):
             self._read_ledger()
         self._seen = events[-1]["seq"] if events else 0
         lines = [trace_line(event) for event in events[-TRACE_LINES:]]
         self.query_one("#trace", Static).update(Content("\n".join([*lines, "", *self._ledger])))
 
-    @work(thread=True, exclusive=True)
+    @work(thread=True, exclusive=True, group="ledger")
     def _read_ledger(self) -> None:
+        if self._bench is None:
+            return
         try:
-            entries: list[dict[str, Any]] = get_json(f"{self._host_url}/sim/ledger")
+            entries: list[dict[str, Any]] = get_json(f"{self._bench.host_url}/sim/ledger")
         except (OSError, ValueError):
             lines = ["원장: 서버에 접속하지 못했습니다."]
         else:
