@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Self
 
+from devices.durable import DiskError
 from devices.errors import PortBusy
 
 if TYPE_CHECKING:
@@ -22,8 +23,13 @@ class FileLock:
     """
 
     def __init__(self, path: Path, what: str, hint: str = "Close the other program, or wait until it is done.") -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise DiskError(
+                f"{path.parent} cannot be used: {error.strerror or error}.", "Check its rights, or name another --home."
+            ) from error
         if not _try_lock(self._fd):
             holder = os.read(self._fd, 32).decode("ascii", "replace").strip()
             os.close(self._fd)

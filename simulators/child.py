@@ -62,8 +62,12 @@ class WorldChild:
         self.close()
 
     def _failure(self) -> UtbenchError:
+        """What the child said of it: its own error line, else the end of its stderr."""
         self._process.wait(END_S)
         self._log.seek(0)
-        said = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         self.close()
-        return UtbenchError(f"The world did not start: {said[-1] if said else 'it said nothing'}.", "See above.")
+        if self.ready.get("event") == "error":
+            return UtbenchError(str(self.ready.get("message")), str(self.ready.get("hint")))
+        said = lines[-1] if lines else "it said nothing"
+        return UtbenchError(f"The world did not start: {said}.", "Run `utbench sim world` to see more.")
