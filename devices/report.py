@@ -18,7 +18,6 @@ class Report:
     """One command's voice. `json_lines` is the `--json` option."""
 
     json_lines: bool = False
-    _status_width: int = 0
 
     def event(self, event: str, **fields: Any) -> None:
         """A JSON line, only under `--json`."""
@@ -33,20 +32,7 @@ class Report:
 
     def say(self, text: str) -> None:
         """Narration on stderr."""
-        self.clear_status()
         print(text, file=sys.stderr, flush=True)
-
-    def status(self, text: str) -> None:
-        """A line that the next one overwrites, on a terminal only."""
-        if sys.stderr.isatty():
-            pad = " " * max(0, self._status_width - len(text))
-            print(f"\r{text}{pad}", end="", file=sys.stderr, flush=True)
-            self._status_width = len(text)
-
-    def clear_status(self) -> None:
-        if self._status_width:
-            print("\r" + " " * self._status_width * 2 + "\r", end="", file=sys.stderr)
-            self._status_width = 0
 
     def error(self, error: UtbenchError) -> None:
         self.event("error", code=error.code, message=error.message, hint=error.hint)

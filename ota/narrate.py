@@ -1,15 +1,19 @@
-"""What the agent does, told as it happens: a line per step and terminal, bytes as a moving line, JSON for rigs."""
+"""What the agent does, told as it happens: a live table on a screen, lines elsewhere, JSON for rigs."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from devices.clock import monotonic_s
 from devices.errors import EXIT_INTERRUPTED, EXIT_REFUSED, UtbenchError
 from ota.agent import Outcome, Step
+from ota.live import LiveTable
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from devices.report import Report
     from ota.runner import Beat, Result
 
@@ -37,15 +41,24 @@ class Interrupted(UtbenchError):  # noqa: N818 - a person's wish, not a fault
 
 
 class Narrator:
-    """Hears the beats of all terminals, from their threads."""
+    """Hears the beats of all terminals, from their threads. Use it as a context: on a screen it is a live table."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._step: dict[str, Step] = {}
+        self._table = LiveTable() if sys.stderr.isatty() else None
         self._since_s: dict[str, float] = {}
         self._percent: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        if self._table is not None:
+            self._table.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._table is not None:
+            self._table.__exit__(kind, error, tb)
 
     def stop(self) -> None:
         """Make every terminal's thread end at its next beat."""
@@ -54,6 +67,8 @@ class Narrator:
     def __call__(self, beat: Beat) -> None:
         if self._stopped.is_set():
             raise Interrupted("Interrupted.", "Run the same command again: it goes on where it stopped.")
+        if self._table is not None:
+            self._table.show(beat)
         with self._lock:
             if beat.total:
                 self._bytes(beat)
@@ -62,36 +77,27 @@ class Narrator:
 
     def _new_step(self, beat: Beat) -> None:
         update = beat.update
-        self._step[beat.port] = beat.step
         self._since_s[beat.port] = monotonic_s()
         self._percent[beat.port] = 0
         self._report.event("step", port=beat.port, model=update.model, serial=update.serial, step=beat.step.value)
-        saying = SAYING[beat.step].format(target=update.target_name)
-        self._report.say(f"{self._who(beat)}: {saying}")
+        self._say(beat, SAYING[beat.step].format(target=update.target_name))
 
     def _bytes(self, beat: Beat) -> None:
         percent = 100 * beat.done // beat.total
+        if percent < self._percent.get(beat.port, 0) + EACH_PERCENT and beat.done < beat.total:
+            return
+        self._percent[beat.port] = percent
         seconds = max(0.001, monotonic_s() - self._since_s.get(beat.port, 0.0))
-        rate = beat.done / seconds
-        left_s = (beat.total - beat.done) / rate if rate else 0.0
-        amount = f"{beat.done:,} of {beat.total:,} bytes, {rate / 1024:,.0f} KiB/s"
-        self._report.status(f"{self._who(beat)}: {percent:3} %  {amount}, {left_s:.0f} s left")
-        if percent >= self._percent.get(beat.port, 0) + EACH_PERCENT or beat.done == beat.total:
-            self._percent[beat.port] = percent
-            self._report.event(
-                "progress",
-                port=beat.port,
-                step=beat.step.value,
-                done=beat.done,
-                total=beat.total,
-                bytes_per_s=int(rate),
-            )
-            if beat.done == beat.total:
-                self._report.say(f"{self._who(beat)}: {beat.total:,} bytes in {seconds:.1f} s")
+        rate = int(beat.done / seconds)
+        self._report.event(
+            "progress", port=beat.port, step=beat.step.value, done=beat.done, total=beat.total, bytes_per_s=rate
+        )
+        self._say(beat, f"{percent:3} % of {beat.total:,} bytes, {rate / 1024:,.0f} KiB/s")
 
-    @staticmethod
-    def _who(beat: Beat) -> str:
-        return beat.update.serial or beat.port
+    def _say(self, beat: Beat, text: str) -> None:
+        """Line by line where there is no screen to redraw."""
+        if self._table is None:
+            self._report.say(f"{beat.update.serial or beat.port}: {text}")
 
 
 def row(result: Result) -> dict[str, object]:
@@ -125,7 +131,6 @@ HEADINGS = {
 
 def tell_results(report: Report, results: list[Result]) -> None:
     """A table for people, an `error` line for each terminal that something stopped."""
-    report.clear_status()
     report.data(f"{'TERMINAL':<14} {'MODEL':<8} {'FROM':<6} {'TO':<6} {'RESULT':<14} {'TIME':<7} WHY")
     for result in results:
         update = result.update

@@ -106,7 +106,7 @@ def _run(report: Report, home: Home, candidates: list[Candidate], server: str | 
 
     trusted = _server(home, server)
     narrator = Narrator(report)
-    with ThreadPoolExecutor(len(candidates)) as pool:
+    with narrator, ThreadPoolExecutor(len(candidates)) as pool:
         work = [pool.submit(update_one, home, one, trusted, rules, narrator, baud=baud) for one in candidates]
         try:
             results = [one.result() for one in work]

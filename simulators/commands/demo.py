@@ -72,7 +72,7 @@ def _update(report: Report, home: Home) -> list[Result]:
     def work(candidate: Candidate) -> Result:
         return update_one(home, candidate, trusted, Rules(), narrator, baud=115_200)
 
-    with ThreadPoolExecutor(len(ports)) as pool:
+    with narrator, ThreadPoolExecutor(len(ports)) as pool:
         running = [pool.submit(work, candidate) for candidate in ports]
         try:
             results = [one.result() for one in running]
