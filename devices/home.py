@@ -60,10 +60,11 @@ class Home:
 
     def usb_ids(self) -> frozenset[tuple[int, int]]:
         """The site's own terminals by (vendor, product); empty until `utbench device adopt` or an edit."""
-        ids = self.config().get("usb", {}).get("ids", [])
+        config = self.config()
         try:
+            ids = config.get("usb", {}).get("ids", [])
             return frozenset((int(v, 16), int(p, 16)) for v, p in (str(text).split(":") for text in ids))
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise UsageError('config.toml: [usb] ids must look like "1a86:7523".', "Correct them.") from error
 
     def add_usb_id(self, vendor: int, product: int) -> None:
@@ -71,11 +72,25 @@ class Home:
         listed = ", ".join(f'"{v:04x}:{p:04x}"' for v, p in ids)
         path = self.path / "config.toml"
         old = path.read_text("utf-8") if path.exists() else ""
-        save_bytes(path, _with_usb_ids(old, f"ids = [{listed}]").encode())
+        new = _with_usb_ids(old, f"ids = [{listed}]")
+        if not _is_toml(new):
+            raise UsageError(
+                f"{path} is written in a way that utbench cannot edit.",
+                f"Put this line into its usb section yourself: ids = [{listed}]",
+            )
+        save_bytes(path, new.encode())
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 def _with_usb_ids(text: str, line: str) -> str:
-    """The same file with its one `ids` line of [usb] replaced or added; everything else stays as its owner wrote it."""
+    """The same file with the `ids` of [usb] replaced or added; everything else stays as its owner wrote it."""
     lines = text.splitlines()
     if "[usb]" not in lines:
         return "\n".join([*lines, *([""] if lines else []), "[usb]", line, ""])
@@ -84,6 +99,8 @@ def _with_usb_ids(text: str, line: str) -> str:
         if lines[n].startswith("["):
             break
         if lines[n].split("=")[0].strip() == "ids":
-            lines[n] = line
-            return "\n".join([*lines, ""])
+            end = n + 1
+            while end < len(lines) and not _is_toml("\n".join(lines[n:end])):
+                end += 1  # a list over several lines
+            return "\n".join([*lines[:n], line, *lines[end:], ""])
     return "\n".join([*lines[:at], line, *lines[at:], ""])

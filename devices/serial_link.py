@@ -2,13 +2,15 @@
 
 The reading thread blocks in the port; nobody polls it, and `timeout` is never assigned after opening
 (over RFC 2217 each assignment costs 150 ms). DTR and RTS are set before opening, so that a board that
-resets on them is left alone. The port is held exclusively: flock by pyserial, TIOCEXCL by us.
+resets on them is left alone. The port is held exclusively: flock by pyserial, TIOCEXCL by us
+(not on a pty).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 from typing import Any
 
@@ -36,7 +38,7 @@ class SerialLink:
             self._port.open()
         except (serial.SerialException, OSError, ValueError) as error:
             raise _explain(port, error) from error
-        if sys.platform != "win32" and isinstance(self._port, serial.Serial):
+        if sys.platform != "win32" and _ends_with_us(self._port):
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._port.fileno(), termios.TIOCEXCL)
 
@@ -70,6 +72,13 @@ class SerialLink:
         return PortLost(
             f"{self.name} was unplugged or closed.", "Attach it again and run the same command: it goes on."
         )
+
+
+def _ends_with_us(port: object) -> bool:
+    """Whether exclusive mode ends when we do. Whoever made a pty keeps it open, so there it would shut out the next."""
+    if not isinstance(port, serial.Serial) or port.name is None:
+        return False
+    return not os.path.realpath(port.name).startswith(("/dev/pts/", "/dev/ttys"))
 
 
 def _explain(port: str, error: Exception) -> UtbenchError:

@@ -18,7 +18,7 @@ from devices.errors import NoAnswer, RemoteProtocolError
 FIRST_TIMEOUT_S = 40.0
 FIRST_CHUNK_BYTES = 64  # holds the image header, which devices check before they erase
 FIRST_RETRY_S = 1.0
-MIN_RETRY_S = 0.05
+MIN_RETRY_S = 0.05  # beyond the mean: adapters hold bytes back for up to 16 ms (form: RFC 6298, 2.3)
 START_RETRY_S = 1.0
 MAX_RETRY_S = 2.0
 SILENCE_S = 15.0
@@ -129,7 +129,7 @@ class Upload:
         elif self._mean_s is None:
             retry = START_RETRY_S
         else:
-            retry = max(MIN_RETRY_S, self._mean_s + 4 * self._spread_s)
+            retry = self._mean_s + max(MIN_RETRY_S, 4 * self._spread_s)
         longest = MAX_RETRY_S if self._opened else FIRST_TIMEOUT_S / 4
         return self._since_s + min(retry * self._backoff, max(longest, retry))
 

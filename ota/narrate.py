@@ -130,7 +130,7 @@ HEADINGS = {
 
 
 def tell_results(report: Report, results: list[Result]) -> None:
-    """A table for people, an `error` line for each terminal that something stopped."""
+    """A table for people; for each terminal that something stopped an `error` line, and the same on stderr."""
     report.data(f"{'TERMINAL':<14} {'MODEL':<8} {'FROM':<6} {'TO':<6} {'RESULT':<14} {'TIME':<7} WHY")
     for result in results:
         update = result.update
@@ -147,3 +147,4 @@ def tell_results(report: Report, results: list[Result]) -> None:
         if result.error is not None:
             error = result.error
             report.event("error", port=result.port, code=error.code, message=error.message, hint=error.hint)
+            report.say(f"utbench: {update.serial or result.port}: {error}")

@@ -78,6 +78,9 @@ class SmpServer:
         except Refuse as refusal:
             self._reply(request, refusal)
             return
+        except Exception:  # noqa: BLE001 - one bad request must not end the device's line
+            self._reply(request, Refuse(Rc.UNKNOWN, common=True))
+            return
         if isinstance(result, Later):
             result.start(lambda payload: self._reply(request, payload))
         else:

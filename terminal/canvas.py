@@ -169,7 +169,8 @@ def _pair(label: str, value: str, cols: int, column: int) -> list[_Row]:
     lines = [f"{fit(label, column)} {clean(value)}"] if column else wrap(f"{label} {value}", cols)
     rows = [_Row(line, [(0, width(line), Style.VALUE)]) for line in lines]
     start = max(column, width(label)) + 1
-    rows[0].spans = [(0, width(label), Style.LABEL), (start, width(lines[0]) - start, Style.VALUE)]
+    beside = width(lines[0]) - start  # none where the value begins a line of its own
+    rows[0].spans = [(0, width(label), Style.LABEL), *([(start, beside, Style.VALUE)] if beside > 0 else [])]
     return rows
 
 

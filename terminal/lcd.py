@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class Led(StrEnum):
+    """The lamps of the case: switched on, waiting for somebody else, wants attention."""
+
+    POWER = "power"
+    BUSY = "busy"
+    ALARM = "alarm"
+
+
 class Style(StrEnum):
     TITLE = "title"
     LABEL = "label"
@@ -61,6 +69,7 @@ class Lcd:
     keys: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
+    leds: frozenset[Led] = frozenset()
     beep: bool = False
 
     def at(self, row: int, col: int) -> Target | None:

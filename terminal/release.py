@@ -26,6 +26,20 @@ TEXTS = (
 )
 
 
+# What must be answered before a field can be asked: the host's questions and the checks build on it.
+NEEDS = {
+    "means": ("program",),
+    "card": ("program",),
+    "worker_payment_id": ("card",),
+    "voucher": ("program", "means", "card"),
+    "action": ("voucher",),
+    "amount_won": ("voucher",),
+    "reason": ("service_date",),
+    "receipt": ("amount_won",),
+    "done": ("receipt",),
+}
+
+
 class ReleaseError(UtbenchError):
     """The release cannot be run by this terminal; its self-test fails and the firmware reverts."""
 
@@ -95,11 +109,11 @@ def _read(data: dict[str, Any]) -> Release:
         model=str(data["model"]),
         payment_version=int(data["payment_version"]),
         programs=tuple(
-            Program(str(one["code"]), str(one["name"]), str(one["kind"]), tuple(one["means"]))
+            Program(str(one["code"]), str(one["name"]), str(one["kind"]), _texts(one, "means"))
             for one in data["program"]
         ),
         flows={
-            (kind, variant): tuple(flow["pages"])
+            (kind, variant): _texts(flow, "pages")
             for kind, variants in data["flow"].items()
             for variant, flow in variants.items()
         },
@@ -111,13 +125,26 @@ def _read(data: dict[str, Any]) -> Release:
 def _page(name: str, page: dict[str, Any]) -> Page:
     return Page(
         name=name,
-        title=page["title"],
-        prompt=page.get("prompt", ""),
-        show=tuple(page.get("show", ())),
-        fields=tuple(page["fields"]),
-        note=page.get("note", ""),
-        buttons=tuple(page.get("buttons", ())),
+        title=_text(page, "title"),
+        prompt=_text({"prompt": "", **page}, "prompt"),
+        show=_texts({"show": [], **page}, "show"),
+        fields=_texts(page, "fields"),
+        note=_text({"note": "", **page}, "note"),
+        buttons=_texts({"buttons": [], **page}, "buttons"),
     )
+
+
+def _text(table: dict[str, Any], name: str) -> str:
+    if not isinstance(table[name], str):
+        raise TypeError(f"a text {name!r}")
+    return str(table[name])
+
+
+def _texts(table: dict[str, Any], name: str) -> tuple[str, ...]:
+    values = table[name]
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise TypeError(f"a list of texts {name!r}")
+    return tuple(values)
 
 
 def _faults(data: dict[str, Any], release: Release, model: str | None) -> Iterator[str]:
@@ -145,6 +172,10 @@ def _faults(data: dict[str, Any], release: Release, model: str | None) -> Iterat
         )
         if not page.fields:
             yield f"page {page.name!r} asks nothing"
+        elif len(page.fields) > 1 and {fields.FIELDS[name].kind for name in page.fields} != {fields.Kind.TYPED}:
+            yield f"page {page.name!r} asks several things that are not typed"
+    for program in release.programs:
+        yield from _order_faults(release, program)
     yield from (f"the text {name!r} is missing" for name in TEXTS if not release.texts.get(name))
 
 
@@ -165,3 +196,26 @@ def _flow_faults(release: Release) -> Iterator[str]:
                 yield f"program {program.code} is identified by the unknown means {means!r}"
         if len(release.kinds(program)) > 1 and "kind" not in release.pages:
             yield "page 'kind' is missing"
+
+
+def _order_faults(release: Release, program: Program) -> Iterator[str]:
+    """Each flow must be walkable, and a done page must come of a payment."""
+    for means in program.means:
+        identify = _asked(release, ("identify", means))
+        yield from _walk_faults(f"identify.{means}", identify, "action", NEEDS)
+        for kind in release.kinds(program):
+            needs = NEEDS | ({"receipt": ("amount_won", "service_date", "reason")} if kind == "retro" else {})
+            flow = (program.kind, kind)
+            yield from _walk_faults(".".join(flow), identify + _asked(release, flow), "done", needs)
+
+
+def _asked(release: Release, flow: tuple[str, str]) -> list[str]:
+    return [field for name in release.flows[flow] for field in release.pages[name].fields]
+
+
+def _walk_faults(flow: str, asked: list[str], last: str, needs: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for at, field in enumerate(asked):
+        missing = [one for one in needs.get(field, ()) if one not in asked[:at]]
+        yield from (f"flow {flow} asks {field!r} without {one!r} before it" for one in missing)
+    if asked[-1:] != [last]:
+        yield f"flow {flow} does not end with {last!r}"

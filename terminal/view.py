@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devices.profiles import profile
 from terminal import flow
 from terminal.canvas import Boxes, Choice, Item, Pair, Sheet, Text, draw
 from terminal.fields import FIELDS, Do, Kind, squeeze
-from terminal.lcd import Style, clean, won
+from terminal.lcd import Led, Style, clean, won
 from terminal.state import Phase
 
 if TYPE_CHECKING:
@@ -25,7 +26,18 @@ HOME_TITLE = "사회서비스 전자바우처"
 def view(state: State) -> Lcd:
     page = flow.open_page(state)
     sheet = _release_page(state, page) if page else _device_page(state)
-    return draw(sheet, profile(state.model))
+    return replace(draw(sheet, profile(state.model)), leds=_leds(state, page))
+
+
+def _leds(state: State, page: Page | None) -> frozenset[Led]:
+    name = flow.screen(state)
+    waits = FIELDS[page.fields[0]].kind is Kind.HOST if page else name in (flow.BOOTING, flow.REVERSING)
+    lit = {
+        Led.POWER: name != flow.OFF,
+        Led.BUSY: waits,
+        Led.ALARM: name in (flow.NOTICE, flow.UNREGISTERED, flow.REVERSING),
+    }
+    return frozenset(led for led, on in lit.items() if on)
 
 
 def _release_page(state: State, page: Page) -> Sheet:

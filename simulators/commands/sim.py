@@ -116,14 +116,28 @@ def host(report: Report, home: Home, port: int, reset: bool, at: str | None, unt
         return run_until_stopped(report, server.url, until_eof=until_eof, url=server.url)
 
 
-@command(sim, "updates", examples="utbench sim updates\nutbench sim updates --port 8200 --publish image.bin")
+@command(
+    sim,
+    "updates",
+    examples="utbench sim updates\n"
+    "utbench sim updates --port 8200 --publish image.bin --assign ut-77l-UT77L-0001=ut-77l-1014.bin",
+)
 @click.option("--port", default=0, help="TCP port (0: any free one).")
 @click.option(
     "--publish", "images", multiple=True, type=click.Path(exists=True), help="Sign and offer an image. Again and again."
 )
+@click.option("--assign", "wishes", multiple=True, metavar="ID=FILE", help="Give a published file to a terminal.")
 @at_option
 @until_eof
-def updates(report: Report, home: Home, port: int, images: tuple[str, ...], at: str | None, until_eof: bool) -> int:
+def updates(
+    report: Report,
+    home: Home,
+    port: int,
+    images: tuple[str, ...],
+    wishes: tuple[str, ...],
+    at: str | None,
+    until_eof: bool,
+) -> int:
     """The update server: hawkBit's DDI for terminals, TUF metadata and targets for the agent."""
     from pathlib import Path
 
@@ -134,6 +148,9 @@ def updates(report: Report, home: Home, port: int, images: tuple[str, ...], at: 
     ) as server:
         for image in images:
             report.say(f"published {server.store.publish(Path(image).read_bytes())}")
+        for controller_id, _, name in (wish.partition("=") for wish in wishes):
+            server.store.assign(controller_id, name)
+            report.say(f"{controller_id} is to get {name}")
         root = home.world / "updates" / "root.json"
         root.write_bytes(server.root_bytes)
         report.say(f"Trust it with: utbench ota trust NAME {server.url} --root {root}")

@@ -20,6 +20,7 @@ from simulators.operator import get_json
 from simulators.workbench.keys import KEYS
 from simulators.workbench.panes import Card, CardChoice, Help, Tapped, ledger_line, trace_line
 from terminal.canvas import Sheet, draw
+from terminal.lcd import Led
 from terminal.state import Act, CardRead, KeyPress
 from terminal.widget import LcdView
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TRACE_LINES = 14
 LEDGER_LINES = 10
+LAMPS = {Led.POWER: "[green]■[/]", Led.BUSY: "[yellow]■[/]", Led.ALARM: "[red]■[/]"}
 MONEY = frozenset({"paid", "reversed"})  # events after which the ledger is read again
 
 
@@ -127,7 +129,8 @@ class Workbench(App[None]):
         self.query_one(LcdView).show(message.lcd)
         case = self.query_one("#case")
         release = device.session.state.release
-        case.border_title = f"{self._model.name} · 결제버전 {release.payment_version}"
+        lamps = "".join(LAMPS[led] for led in Led if led in message.lcd.leds)
+        case.border_title = f"{self._model.name} · 결제버전 {release.payment_version} {lamps}"
         case.border_subtitle = device.face.name
         if message.lcd.beep:
             self.bell()

@@ -78,8 +78,9 @@ def test_refusal(payload):
 def test_refusal_of_another_group():
     """A version 2 error names the group whose number it is; one without a sentence of its own is still one."""
     with FakeDevice(lambda _: {"err": {"group": 1, "rc": 77}}) as device, SmpClient(device.link) as client:
-        with pytest.raises(RemoteError, match="an error of its own.*group 0x1, rc 77"):
+        with pytest.raises(RemoteError, match=r"an error of its own.*group 0x1, rc 77") as caught:
             ask(client)
+        assert (caught.value.group, caught.value.rc) == (1, 77)
 
 
 def test_unplugged_while_waiting():
@@ -104,17 +105,23 @@ def test_unplugged_ends_every_window():
 def test_log_between():
     """What the device prints, also in the middle of an exchange, is handed on and disturbs nothing."""
     heard = []
-    with FakeDevice(lambda request: b"[boot] 1\r\n" + reply_to(request, echo(request))) as device:
-        with SmpClient(device.link, on_log=heard.append) as client:
-            device.say(b"ready\r\n")
-            assert ask(client) == {"r": "hello"}
+
+    def answer(request):
+        return b"[boot] 1\r\n" + reply_to(request, echo(request))
+
+    with FakeDevice(answer) as device, SmpClient(device.link, on_log=heard.append) as client:
+        device.say(b"ready\r\n")
+        assert ask(client) == {"r": "hello"}
     assert heard == ["ready", "[boot] 1"]
 
 
 def test_garbage_between():
     """Noise, a message that is no SMP and a doubled reply are counted, and the answer arrives."""
-    with FakeDevice(lambda request: b"\x04\x14zz\n" + encode(b"?") + reply_to(request, echo(request)) * 2) as device:
-        with SmpClient(device.link) as client:
-            assert ask(client) == {"r": "hello"}
-            assert ask(client, "two") == {"r": "two"}
-            assert client.dropped >= 3
+
+    def answer(request):
+        return b"\x04\x14zz\n" + encode(b"?") + reply_to(request, echo(request)) * 2
+
+    with FakeDevice(answer) as device, SmpClient(device.link) as client:
+        assert ask(client) == {"r": "hello"}
+        assert ask(client, "two") == {"r": "two"}
+        assert client.dropped >= 3

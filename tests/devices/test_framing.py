@@ -149,5 +149,7 @@ def test_message_longer_than_announced_limit():
 def test_longer_lines_than_the_standards_are_read():
     """Others put a whole message on one long line; that is read too."""
     body = bytes(range(256)) * 4
-    one_line = b"\x06\x09" + base64.b64encode((len(body) + 2).to_bytes(2, "big") + body + crc16_xmodem(body).to_bytes(2))
+    one_line = b"\x06\x09" + base64.b64encode(
+        (len(body) + 2).to_bytes(2, "big") + body + crc16_xmodem(body).to_bytes(2)
+    )
     assert Decoder().feed(one_line + b"\n") == [Message(body)]

@@ -9,7 +9,7 @@ import pytest
 from devices.errors import NotATerminal, PortLost, RemoteError, RemoteProtocolError
 from devices.smp import Group, Op, Rc
 from devices.terminal import Terminal
-from tests.devices.fake import FakeDevice, reply_to
+from tests.devices.fake import FakeDevice
 
 IMAGE = bytes(range(250)) * 40
 SHA = hashlib.sha256(IMAGE).digest()
@@ -40,15 +40,14 @@ def test_golden_first_chunk():
     image = bytes(range(8))
     with FakeDevice(Slot()) as device, Terminal(device.link) as terminal:
         terminal.upload(image, bytes(range(32)))
-    header = bytes.fromhex("0a 00 0047 0001 01 01")
+    header = bytes.fromhex("0a 00 0046 0001 01 01")
     off = bytes.fromhex("63 6f6666 00")
     data = bytes.fromhex("64 64617461 48 0001020304050607")
     number = bytes.fromhex("65 696d616765 00")
     size = bytes.fromhex("63 6c656e 08")
     sha = bytes.fromhex("63 736861 5820") + bytes(range(32))
     body = bytes.fromhex("a5") + off + data + number + size + sha
-    assert len(body) == 0x46
-    assert device.bodies[-1] == header[:3] + b"\x46" + header[4:] + body
+    assert device.bodies[-1] == header + body
 
 
 @pytest.mark.parametrize(
@@ -94,16 +93,22 @@ def test_stopped_upload_goes_on():
 )
 def test_refused_upload(answer, error, says):
     """A device that does not take the image, or answers nonsense, ends the upload with a sentence."""
-    with FakeDevice(lambda request: answer if request.group == Group.IMAGE else {"rc": 8}) as device:
-        with Terminal(device.link) as terminal, pytest.raises(error, match=says):
-            terminal.upload(IMAGE, SHA)
+
+    def answers(request):
+        return answer if request.group == Group.IMAGE else {"rc": 8}
+
+    with FakeDevice(answers) as device, Terminal(device.link) as terminal, pytest.raises(error, match=says):
+        terminal.upload(IMAGE, SHA)
 
 
 def test_unplugged_upload():
     """A cable that is pulled in an upload ends it at once."""
-    with FakeDevice(lambda request: device.unplug() if request.group == Group.IMAGE else {"rc": 8}) as device:
-        with Terminal(device.link) as terminal, pytest.raises(PortLost):
-            terminal.upload(IMAGE, SHA)
+
+    def answer(request):
+        return device.unplug() if request.group == Group.IMAGE else {"rc": 8}
+
+    with FakeDevice(answer) as device, Terminal(device.link) as terminal, pytest.raises(PortLost):
+        terminal.upload(IMAGE, SHA)
 
 
 def test_repeated_press_is_recognisable():
@@ -143,18 +148,25 @@ def test_long_screen_is_put_together():
 
 def test_wait_in_vain():
     """A text that does not come is None when the time is up; any other refusal is an error."""
-    with FakeDevice(lambda _: {"err": {"group": Group.TERMINAL, "rc": Rc.TIMEOUT}}) as device:
-        with Terminal(device.link) as terminal:
-            assert terminal.wait(text="승인번호", timeout_s=0) is None
-            device._answer = lambda _: {"err": {"group": Group.TERMINAL, "rc": Rc.BAD_VALUE}}
-            with pytest.raises(RemoteError):
-                terminal.wait(text="승인번호", timeout_s=0)
+    rcs = iter([Rc.TIMEOUT, Rc.BAD_VALUE])
+
+    def answer(_request):
+        return {"err": {"group": Group.TERMINAL, "rc": next(rcs)}}
+
+    with FakeDevice(answer) as device, Terminal(device.link) as terminal:
+        assert terminal.wait(text="승인번호", timeout_s=0) is None
+        with pytest.raises(RemoteError):
+            terminal.wait(text="승인번호", timeout_s=0)
     assert device.seen[0].payload == {"text": "승인번호", "timeout_ms": 0}
     assert device.seen[0].op == Op.READ
 
 
 def test_other_smp_device():
     """Something that speaks SMP, but has no terminal group, is no voucher terminal."""
-    with FakeDevice(lambda request: reply_to(request, {"rc": 8})) as device, Terminal(device.link) as terminal:
-        with pytest.raises(NotATerminal, match="speaks SMP, but is no voucher terminal"):
-            terminal.identity()
+    says = "speaks SMP, but is no voucher terminal"
+    with (
+        FakeDevice(lambda _: {"rc": Rc.NOT_SUPPORTED}) as device,
+        Terminal(device.link) as terminal,
+        pytest.raises(NotATerminal, match=says),
+    ):
+        terminal.identity()

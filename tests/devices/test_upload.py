@@ -73,6 +73,16 @@ class Rig:
             del self.under_way[lost]
         assert not self.under_way
 
+    def try_in_vain(self, times: int) -> None:
+        for _ in range(times):
+            self.send()
+            self.expire()
+
+    def answer_in_vain(self, times: int) -> None:
+        for _ in range(times):
+            self.send()
+            self.reply(self.requests.popleft()[0], 0)
+
     def step(self, act: str) -> None:
         self.now_s += 0.001
         match act:
@@ -157,8 +167,7 @@ def test_any_offset(offsets, window):
             upload.sent(token, chunk, 0.0)
         try:
             upload.replied(token, off, 0.0)  # the newest: it settles all before it
-        except NoAnswer as error:
-            assert "7" in error.message
+        except NoAnswer:
             return
         if upload.done:
             return
@@ -220,24 +229,17 @@ def test_silence_is_bounded(opened, patience_s):
         bench.reply(*bench.replies.popleft())
     heard_s = bench.now_s
     with pytest.raises(NoAnswer, match="8,000"):
-        for _ in range(1000):
-            bench.send()
-            bench.expire()
+        bench.try_in_vain(1000)
     assert patience_s < bench.now_s - heard_s <= patience_s + FIRST_TIMEOUT_S / 4 + MAX_RETRY_S
     assert bench.tokens < 60
 
 
 def test_stuck_is_bounded():
     """A device that answers for ever, but takes nothing, is given up after a bounded number of messages."""
-    upload = Upload(4096, 256, 1, started_s=0.0)
-    token = 0
+    bench = rig(4096, 256, 1)
     with pytest.raises(NoAnswer, match="does not get past byte 0"):
-        for token in range(10 * MAX_STUCK):
-            chunk = upload.next_chunk()
-            assert chunk is not None
-            upload.sent(token, chunk, token / 10)
-            upload.replied(token, 0, token / 10)
-    assert token <= MAX_STUCK + 1
+        bench.answer_in_vain(10 * MAX_STUCK)
+    assert bench.tokens <= MAX_STUCK + 1
 
 
 def test_a_slow_device_is_not_pestered():

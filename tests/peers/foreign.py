@@ -37,6 +37,9 @@ def folder() -> Path:
 
 
 def python_of(name: str) -> Path:
+    """Its environment's interpreter; ours is called `utbench` and is the one that runs."""
+    if name == "utbench":
+        return Path(sys.executable)
     return folder() / name / "bin" / "python"
 
 
@@ -54,7 +57,7 @@ def why_missing(name: str) -> str | None:
 
 
 def run_client(name: str, port: str, *verbs: str, timeout_s: float = COMMAND_S) -> list[Any]:
-    """Run `with_<name>.py` in its own environment; one value for each verb (`echo:hello`, `list`, `upload:FILE`, …)."""
+    """Run `with_<name>.py` in its own environment; one value for each verb (`echo:hello`, `list`, …)."""
     script = HERE / f"with_{name.replace('-', '_')}.py"
     done = subprocess.run(
         [python_of(name), script, port, *verbs], capture_output=True, text=True, timeout=timeout_s, check=False

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
+from devices.home import Home
 from devices.link import open_link
 from devices.terminal import Terminal
 from ota.image import parse
-from tests.peers.foreign import ROOT, run_client, sim_device, smpmgr
 from terminal.firmware import make_image, release_text
+from tests.peers.foreign import ROOT, run_client, sim_device, smpmgr
 
 OLD, NEW = 1013, 1014
 SMALL_BYTES = 32 * 1024  # of assets: smpmgr polls, and half a megabyte takes it half a minute
@@ -32,6 +33,18 @@ def line(request):
 def port(line, tmp_path):
     with sim_device(tmp_path / "home", *(("--tcp", "0") if line == "tcp" else ())) as name:
         yield name
+
+
+@pytest.fixture
+def device(port, tmp_path):
+    """Call it, and our own client reads from the device: payment version, and (version, pending, confirmed) by slot."""
+
+    def look():
+        with Terminal(open_link(port, Home(tmp_path / "home"))) as terminal:
+            slots = [(one.version, one.pending, one.confirmed) for one in terminal.slots()]
+            return terminal.identity().payment_version, slots
+
+    return look
 
 
 @pytest.fixture
@@ -57,26 +70,19 @@ def small(key_file, tmp_path):
     return out
 
 
-def device(port):
-    """What our own client reads from the device: payment version, and the slots' (version, pending, confirmed)."""
-    with Terminal(open_link(port)) as terminal:
-        slots = [(one.version, one.pending, one.confirmed) for one in terminal.slots()]
-        return terminal.identity().payment_version, slots
-
-
 def seen(listing):
     return [(one["version"], one["pending"], one["confirmed"]) for one in listing]
 
 
 @pytest.mark.parametrize(("client", "line"), CLIENTS, indirect=["line"])
-def test_a_foreign_client_makes_the_whole_update(client, port, built):
+def test_a_foreign_client_makes_the_whole_update(client, port, device, built):
     """Echo, list, upload, test, reset, list, confirm: both clients see the old one, the trial and the new one kept."""
     digest = parse(built.read_bytes()).digest.hex()
     before = [("1.0.1013", False, True)]
-    assert device(port) == (OLD, before)
+    assert device() == (OLD, before)
 
     echo, listing, _marks, marked, _reset = run_client(
-        client, port, "echo:발달재활 1014", "list", f"upload:{built}", f"test:{digest}", "reset"
+        client, port, "echo:발달재활 1014", "list", f"upload:{built}@60", f"test:{digest}", "reset"
     )
     assert echo == "발달재활 1014"
     assert seen(listing) == before
@@ -84,57 +90,57 @@ def test_a_foreign_client_makes_the_whole_update(client, port, built):
     assert marked[1]["hash"] == digest
 
     on_trial = [("1.0.1014", False, False), ("1.0.1013", False, True)]
-    assert device(port) == (NEW, on_trial)
+    assert device() == (NEW, on_trial)
     listing, confirmed = run_client(client, port, "list", "confirm")
     kept = [("1.0.1014", False, True), ("1.0.1013", False, False)]
     assert seen(listing) == on_trial
     assert listing[0]["active"]
     assert seen(confirmed) == kept
-    assert device(port) == (NEW, kept)
+    assert device() == (NEW, kept)
 
 
 @pytest.mark.parametrize(("client", "line"), CLIENTS[:1] + CLIENTS[2:], indirect=["line"])
-def test_without_a_confirmation_the_next_reset_goes_back(client, port, small):
+def test_without_a_confirmation_the_next_reset_goes_back(client, port, device, small):
     """An image that a foreign client tests and does not confirm is gone after another reset of that client's."""
     digest = parse(small.read_bytes()).digest.hex()
-    run_client(client, port, f"upload:{small}", f"test:{digest}", "reset")
-    assert device(port)[0] == NEW
+    run_client(client, port, f"upload:{small}@60", f"test:{digest}", "reset")
+    assert device()[0] == NEW
     run_client(client, port, "reset")
-    assert device(port)[0] == OLD
+    assert device()[0] == OLD
     (listing,) = run_client(client, port, "list")
     assert seen(listing)[0] == ("1.0.1013", False, True)
 
 
 @pytest.mark.peer("smpmgr")
-def test_smpmgr_makes_the_whole_update(port, small):
-    """smpmgr's own commands, one process each: echo, upload, mark, reset, confirm, and its listing names the new one."""
+def test_smpmgr_makes_the_whole_update(port, device, small):
+    """smpmgr's own commands, one process each: echo, upload, mark, reset, confirm, and it lists the new one."""
     digest = parse(small.read_bytes()).digest.hex()
     assert "hello 1014" in smpmgr(port, "os", "echo", "hello 1014")
     assert "version='1.0.1013'" in smpmgr(port, "image", "state-read")
     smpmgr(port, "image", "upload", str(small))
     smpmgr(port, "image", "state-write", digest)
-    assert device(port) == (OLD, [("1.0.1013", False, True), ("1.0.1014", True, False)])
+    assert device() == (OLD, [("1.0.1013", False, True), ("1.0.1014", True, False)])
     smpmgr(port, "os", "reset")
-    assert device(port) == (NEW, [("1.0.1014", False, False), ("1.0.1013", False, True)])
+    assert device() == (NEW, [("1.0.1014", False, False), ("1.0.1013", False, True)])
     smpmgr(port, "image", "state-write", "--confirm")
-    assert device(port) == (NEW, [("1.0.1014", False, True), ("1.0.1013", False, False)])
+    assert device() == (NEW, [("1.0.1014", False, True), ("1.0.1013", False, False)])
     active = next(line for line in smpmgr(port, "image", "state-read").splitlines() if "active=True" in line)
     assert "version='1.0.1014'" in active
     assert "confirmed=True" in active
 
 
 @pytest.mark.peer("smpmgr")
-def test_smpmgr_upgrade_with_its_slot_named_boots_the_new_release(port, small):
+def test_smpmgr_upgrade_with_its_slot_named_boots_the_new_release(port, device, small):
     """`smpmgr upgrade --slot 1` uploads, marks and resets in one command, and the new release runs on trial."""
     smpmgr(port, "upgrade", "--slot", "1", str(small))
-    assert device(port) == (NEW, [("1.0.1014", False, False), ("1.0.1013", False, True)])
+    assert device() == (NEW, [("1.0.1014", False, False), ("1.0.1013", False, True)])
 
 
 @pytest.mark.peer("smpmgr")
-def test_a_hash_that_no_slot_holds_changes_nothing(port, small):
+def test_a_hash_that_no_slot_holds_changes_nothing(port, device, small):
     """smpmgr exits 0 although the device refuses to mark an unknown image: the device is as it was before."""
     smpmgr(port, "image", "upload", str(small))
-    before = device(port)
+    before = device()
     said = smpmgr(port, "image", "state-write", "ab" * 32)
     assert "rc" in said
-    assert device(port) == before == (OLD, [("1.0.1013", False, True), ("1.0.1014", False, False)])
+    assert device() == before == (OLD, [("1.0.1013", False, True), ("1.0.1014", False, False)])

@@ -1,4 +1,5 @@
-"""mcumgr-toolkit at a port: `python with_mcumgr_toolkit.py PORT VERB[:ARGUMENT]…`, one line of JSON for each verb.
+"""mcumgr-toolkit at a port: `python with_mcumgr_toolkit.py PORT VERB[:ARGUMENT]…`, one line of JSON for each verb:
+`echo:TEXT`, `list`, `upload:FILE@SECONDS`, `test:HASH`, `confirm`, `reset`.
 
 Runs in mcumgr-toolkit's own environment and knows nothing of utbench.
 """
@@ -9,9 +10,6 @@ import time
 from pathlib import Path
 
 from mcumgr_toolkit import MCUmgrClient
-
-TIMEOUT_MS = 500  # its own default; a lost message costs as much
-RETRIES = 50  # the tests lose many more bytes than it is made for
 
 
 def slots(images) -> list[dict]:
@@ -28,6 +26,23 @@ def slots(images) -> list[dict]:
     ]
 
 
+def upload(client: MCUmgrClient, file: str, limit_s: str) -> list[tuple[float, int]]:
+    """When which offset was reached; stops after `limit_s` seconds, wherever it then is."""
+    marks: list[tuple[float, int]] = []
+
+    def progress(done: int, _size: int) -> None:
+        marks.append((time.monotonic(), done))
+        if marks[-1][0] - marks[0][0] > float(limit_s):
+            raise TimeoutError
+
+    try:
+        client.image_upload(Path(file).read_bytes(), progress=progress)
+    except Exception:
+        if not marks or marks[-1][0] - marks[0][0] <= float(limit_s):
+            raise
+    return marks
+
+
 def act(client: MCUmgrClient, verb: str, argument: str):
     match verb:
         case "echo":
@@ -35,11 +50,7 @@ def act(client: MCUmgrClient, verb: str, argument: str):
         case "list":
             return slots(client.image_get_state())
         case "upload":
-            marks = []
-            client.image_upload(
-                Path(argument).read_bytes(), progress=lambda done, _size: marks.append((time.monotonic(), done))
-            )
-            return marks
+            return upload(client, *argument.rpartition("@")[::2])
         case "test":
             return slots(client.image_set_state(bytes.fromhex(argument)))
         case "confirm":
@@ -50,8 +61,7 @@ def act(client: MCUmgrClient, verb: str, argument: str):
 
 
 def main(port: str, verbs: list[str]) -> None:
-    client = MCUmgrClient.serial(port, timeout_ms=TIMEOUT_MS)
-    client.set_retries(RETRIES)
+    client = MCUmgrClient.serial(port)  # its own time-out and retries
     client.use_auto_frame_size()
     for word in verbs:
         verb, _, argument = word.partition(":")

@@ -1,10 +1,12 @@
-"""smpclient at a port: `python with_smpclient.py PORT VERB[:ARGUMENT]…`, one line of JSON for each verb.
+"""smpclient at a port: `python with_smpclient.py PORT VERB[:ARGUMENT]…`, one line of JSON for each verb:
+`echo:TEXT`, `list`, `upload:FILE@SECONDS`, `test:HASH`, `confirm`, `reset`.
 
 Runs in smpclient's own environment and knows nothing of utbench.
 """
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from pathlib import Path
@@ -24,6 +26,7 @@ class TcpTransport(SMPSerialTransport):
         del timeout_s
         self._reset_state()
         self._conn = serial.serial_for_url(address, timeout=0)
+        self._conn._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # pyserial's socket reports one waiting byte at most, and nothing of what waits to be sent
         type(self._conn).out_waiting = 0
         self._conn.read_all = lambda: self._conn.read(4096)
@@ -44,6 +47,17 @@ def slots(reply) -> list[dict]:
     ]
 
 
+async def upload(client: SMPClient, file: str, limit_s: str) -> list[tuple[float, int]]:
+    """When which offset was reached; stops after `limit_s` seconds, wherever it then is."""
+    image = Path(file).read_bytes()  # noqa: ASYNC240 - nothing else runs in this loop
+    marks: list[tuple[float, int]] = []
+    async for off in client.upload(image):
+        marks.append((time.monotonic(), off))
+        if marks[-1][0] - marks[0][0] > float(limit_s):
+            break
+    return marks
+
+
 async def act(client: SMPClient, verb: str, argument: str):
     match verb:
         case "echo":
@@ -51,10 +65,7 @@ async def act(client: SMPClient, verb: str, argument: str):
         case "list":
             return slots(await client.request(ImageStatesRead()))
         case "upload":
-            marks = []
-            async for off in client.upload(Path(argument).read_bytes()):
-                marks.append((time.monotonic(), off))
-            return marks
+            return await upload(client, *argument.rpartition("@")[::2])
         case "test":
             return slots(await client.request(ImageStatesWrite(hash=bytes.fromhex(argument), confirm=False)))
         case "confirm":

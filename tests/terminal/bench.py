@@ -46,16 +46,18 @@ MODELS = tuple(NEW)
 BOTH = tuple((model, number) for table in (OLD, NEW) for model, number in table.items())
 OK, REQUEST_LOST, REPLY_LOST = "ok", "request lost", "reply lost"
 CARD = "recipient-070101"
+WAY = ("program", "means", "card", "worker", "voucher", "kind", "caution", "service-date", "amount", "reason")
+KEYS = [*"0123456789", "ok", "cancel", "back", "next", "up", "down", "f1", "f2", "menu", "power"]
 RELEASES = {(model, number): load(release_text(model, number), model) for model, number in BOTH}
 
 
-class PowerCut(Exception):
+class PowerCut(Exception):  # noqa: N818 - it says what happened
     """Planted: everything that was not durable is gone."""
 
 
 @dataclass
 class CoreHost:
-    """The host's plain functions as the terminal's Host. `fate` decides each request's way; `skew_s` is the host's clock."""
+    """The host's plain functions as the terminal's Host. `fate` decides each request's way; `skew_s` moves its clock."""
 
     store: DictStore
     model: str = "ut-99l"
@@ -300,3 +302,23 @@ class Bench:
         """The same state under another release: what an update leaves of it."""
         self.state = replace(self.state, release=release)
         return self
+
+
+def at_page(name, model="ut-77l", number=None):
+    """A retroactive payment (under the old release a normal one) that stands at that page, nothing typed there."""
+    bench = Bench(model, number)
+    steps = {
+        "program": lambda: bench.touch("발달재활"),
+        "means": lambda: bench.touch("카드결제"),
+        "card": bench.tap,
+        "worker": lambda: bench.press(*"1001", "ok"),
+        "voucher": lambda: bench.touch("서비스결제"),
+        "kind": lambda: bench.touch("소급결제", "확인"),
+        "caution": lambda: bench.touch("다음"),
+        "service-date": lambda: bench.press(*"0105", "ok"),
+        "amount": lambda: bench.press(*"15000", "ok"),
+        "reason": lambda: bench.touch("단말기 분실", "확인"),
+    }
+    while bench.screen != name:
+        steps[bench.screen]()
+    return bench

@@ -8,8 +8,7 @@ from devices.clock import KST
 from terminal.codes import CODES
 from terminal.rules import REASONS
 from terminal.state import Pay
-from tests.terminal.bench import REPLY_LOST, REQUEST_LOST, Bench
-from tests.terminal.test_core import at_page
+from tests.terminal.bench import REPLY_LOST, REQUEST_LOST, Bench, at_page
 
 SESSION_S = 300
 
