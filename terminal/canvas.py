@@ -102,6 +102,7 @@ def draw(sheet: Sheet, profile: Profile) -> Lcd:
         keys=_soft_keys(sheet.buttons),
         fields=sheet.fields,
         text="\n".join([sheet.title, *(_plain(item) for item in sheet.items), *(label for label, _ in sheet.buttons)]),
+        hidden=max(0, len(body) - room),
         beep=sheet.beep,
     )
 

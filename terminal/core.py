@@ -31,12 +31,14 @@ from terminal.state import (
     Power,
     Register,
     Registered,
+    Remember,
     Reversed,
     State,
     Step,
     Timer,
     Unsaved,
 )
+from terminal.view import view
 
 if TYPE_CHECKING:
     from terminal.release import Page
@@ -110,7 +112,10 @@ def _looked_up(state: State, event: LookedUp) -> Step:
     if answer.outcome != "approved" or answer.voucher is None:
         return replace(state, notice=flow.code_notice(answer.code, answer.message, "card")), (log,)
     expiry = After(SESSION_S, Due(Timer.SESSION, answer.voucher.session_id), business=True)
-    return state.answer("voucher", answer.voucher), (log, expiry)
+    worker = str(state.answers.get("worker_payment_id", ""))
+    keep = (Remember(worker),) if worker and worker != state.last_worker else ()
+    opened = replace(state, last_worker=worker or state.last_worker).answer("voucher", answer.voucher)
+    return opened, (log, expiry, *keep)
 
 
 def _act(state: State, action: str, moment: Moment) -> State:
@@ -129,6 +134,8 @@ def _act(state: State, action: str, moment: Moment) -> State:
             return flow.with_digit(state, page, value)
         case Do.ERASE:
             return flow.without_digit(state, page)
+        case Do.RECALL:
+            return flow.recalled(state, page)
         case Do.NEXT:
             return replace(state, focus=(state.focus + 1) % max(1, len(flow.boxes(page))))
         case Do.UP | Do.DOWN:
@@ -164,7 +171,7 @@ def _move(state: State, page: Page, by: int) -> State:
     field = FIELDS[page.fields[0]]
     values = [value for value, _ in flow.choices(state, field)]
     if not values:
-        return replace(state, scroll=max(0, state.scroll + by))
+        return replace(state, scroll=min(max(0, state.scroll + by), view(state).hidden))
     at = values.index(state.draft[field.name]) + by if field.name in state.draft else min(by, 0)
     return replace(state, draft={**state.draft, field.name: values[at % len(values)]})
 

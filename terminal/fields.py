@@ -32,9 +32,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """`recall`: what was typed here last can be called back (직전ID선택)."""
+
     name: str
     kind: Kind
     boxes: tuple[Box, ...] = ()
+    recall: bool = False
 
 
 FIELDS = {
@@ -43,7 +46,7 @@ FIELDS = {
         Field("program", Kind.MENU),
         Field("means", Kind.MENU),
         Field("card", Kind.CARD),
-        Field("worker_payment_id", Kind.TYPED, (Box("worker_payment_id", 10),)),
+        Field("worker_payment_id", Kind.TYPED, (Box("worker_payment_id", 10),), recall=True),
         Field("voucher", Kind.HOST),
         Field("action", Kind.BUTTON),
         Field("kind", Kind.RADIO),
@@ -73,6 +76,7 @@ class Do(StrEnum):
     INFO = "info"
     NEXT = "next"
     ERASE = "erase"
+    RECALL = "recall"
     UP = "up"
     DOWN = "down"
     POWER = "power"

@@ -148,6 +148,16 @@ def without_digit(state: State, page: Page) -> State:
     return replace(state, draft={**state.draft, name: state.draft.get(name, "")[:-1]}, focus=focus)
 
 
+def recalled(state: State, page: Page) -> State:
+    """직전ID선택: the payment ID of last time into its box."""
+    field = next((FIELDS[name] for name in page.fields if FIELDS[name].recall), None)
+    if field is None:
+        return state
+    if not state.last_worker:
+        return replace(state, notice=Notice("직전에 사용한 ID가 없습니다. ID를 입력해 주세요."))
+    return replace(state, draft={**state.draft, field.boxes[0].name: state.last_worker})
+
+
 def commit(state: State, page: Page, now: dt.datetime) -> State:
     """확인: settle every field of the page, or say what is missing or refused and stay."""
     for name in page.fields:

@@ -57,7 +57,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Lcd:
-    """`lines` are exactly `rows` strings of exactly `cols` cells. `text` is the whole page, scrolled or not."""
+    """`lines` are exactly `rows` strings of exactly `cols` cells. `text` is the whole page, scrolled or not.
+
+    `hidden` is how many rows do not fit, and so how far the page can be scrolled.
+    """
 
     screen: str
     title: str
@@ -69,6 +72,7 @@ class Lcd:
     keys: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
+    hidden: int = 0
     leds: frozenset[Led] = frozenset()
     beep: bool = False
 

@@ -22,7 +22,7 @@ ENGINE = 1  # raised when a field or a kind of page is added, so that older firm
 TEXTS = (
     *sorted(fields.ROWS),
     *("month", "day", "service_date", "normal", "retro", "card", "menu", "info"),
-    *("model", "terminal_no", "payment_version", "sw_version"),
+    *("model", "terminal_no", "payment_version", "sw_version", "recall", "empty"),
 )
 
 

@@ -32,6 +32,7 @@ from terminal.state import (
     Pay,
     Register,
     Registered,
+    Remember,
     Reverse,
     Reversed,
     Save,
@@ -88,7 +89,7 @@ class TerminalSession:
     """One terminal. `start` switches it on; `stop` ends it as a power cut does: nothing is said to anybody."""
 
     def __init__(self, state: State, ports: Ports, on_change: Callable[[Lcd], None] | None = None) -> None:
-        self._state = replace(state, pending=ports.journal.load())
+        self._state = replace(state, pending=ports.journal.load(), last_worker=ports.journal.last_worker())
         self._ports = ports
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="terminal-effects")
@@ -219,6 +220,8 @@ class TerminalSession:
                 self._set_timer(delay_s, due, business)
             case Save(transaction):
                 self._worker.submit(self._save, transaction)
+            case Remember(worker):
+                self._worker.submit(self._remember, worker)
             case Register():
                 self._later(ports.registrar.check, Registered(ok=False, note="등록 확인에 실패했습니다."))
             case Lookup(token):
@@ -255,6 +258,12 @@ class TerminalSession:
             if transaction is not None:
                 self._unsaved.add(transaction.id)
                 self.post(Unsaved(transaction.id))
+
+    def _remember(self, worker: str) -> None:
+        try:
+            self._ports.journal.remember(worker)
+        except (UtbenchError, OSError) as error:
+            self._note("journal-failed", {"what": str(error)})  # only a convenience is lost
 
     def _set_timer(self, delay_s: float, event: Event, business: bool) -> None:
         number = next(self._numbers)

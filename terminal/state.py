@@ -81,7 +81,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`answers` holds what is settled, `draft` what is being typed or chosen on the open page."""
+    """`answers` holds what is settled, `draft` what is being typed or chosen on the open page.
+
+    `last_worker` is the payment ID with which a voucher was opened last.
+    """
 
     model: str
     terminal_no: str
@@ -97,6 +100,7 @@ class State:
     scroll: int = 0
     notice: Notice | None = None
     pending: Transaction | None = None
+    last_worker: str = ""
 
     def answer(self, name: str, value: object) -> State:
         return replace(self, answers={**self.answers, name: value})
@@ -214,6 +218,13 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep the worker's payment ID for the next time, across power and updates."""
+
+    worker_payment_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pay:
     transaction: Transaction
 
@@ -240,5 +251,5 @@ class Log:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-Effect = Register | Lookup | Save | Pay | Reverse | After | Log
+Effect = Register | Lookup | Save | Remember | Pay | Reverse | After | Log
 Step = tuple[State, tuple[Effect, ...]]

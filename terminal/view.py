@@ -85,6 +85,9 @@ def _field(state: State, page: Page, field: Field) -> list[Item]:
         case Kind.TYPED:
             names = [box.name for _, box in flow.boxes(page)]
             focus = names[min(state.focus, len(names) - 1)]
+            recall = [Choice(texts["recall"], Do.RECALL, chosen=False)] if field.recall else []
+            if field.recall and not any(state.draft.get(box.name) for box in field.boxes):
+                return [Text(texts["empty"], Style.FOCUS), *recall]
             return [
                 Boxes(
                     texts.get(field.name, "") if len(field.boxes) > 1 else "",
@@ -92,7 +95,8 @@ def _field(state: State, page: Page, field: Field) -> list[Item]:
                         (state.draft.get(box.name, ""), box.digits, texts.get(box.suffix, ""), box.name == focus)
                         for box in field.boxes
                     ),
-                )
+                ),
+                *recall,
             ]
     return []
 

@@ -93,6 +93,7 @@ class Site:
     def offers_retroactive(self) -> bool:
         """Does the terminal's own page of payment kinds offer 소급결제 for 발달재활?"""
         with OpenTerminal(self.home, self.port) as terminal:
+            assert terminal.wait(text="발달재활") is not None  # it has started
             for label in ("발달재활", "카드결제"):
                 terminal.touch(label)
             terminal.tap("recipient-070101")

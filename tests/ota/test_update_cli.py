@@ -254,6 +254,7 @@ def test_low_battery(make_site, utbench):
 def test_payment_in_progress(site, utbench):
     """A payment that is open on the terminal refuses, and stays open."""
     with OpenTerminal(site.home, site.port) as terminal:
+        assert terminal.wait(text="발달재활") is not None  # it has started
         terminal.touch("발달재활")
         terminal.touch("카드결제")
         page = terminal.tap("recipient-070101").screen

@@ -57,7 +57,7 @@ class PowerCut(Exception):  # noqa: N818 - it says what happened
 
 @dataclass
 class CoreHost:
-    """The host's plain functions as the terminal's Host. `fate` decides each request's way; `skew_s` moves its clock."""
+    """The host's plain functions as the terminal's Host. `fate` decides a request's way, `skew_s` its clock."""
 
     store: DictStore
     model: str = "ut-99l"

@@ -86,8 +86,7 @@ def test_an_update_is_verified_as_the_guide_prints_it(model):
         assert any("결제버전" in line for line in bench.lcd.lines)
 
 
-@pytest.mark.parametrize("label", PAYMENT["worker"]["absent"])
-@pytest.mark.xfail(strict=True, reason="the page of the worker's payment ID does not draw this yet")
+@pytest.mark.parametrize("label", PAYMENT["worker"]["empty_shows"])
 def test_the_workers_page_has_all_that_the_guide_prints(label):
     """제공인력 결제 ID 입력 offers the last ID, and says that one is to be typed."""
     bench = Bench()

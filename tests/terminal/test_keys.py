@@ -138,7 +138,6 @@ def test_what_does_not_fit_can_be_scrolled():
     assert bench.lcd.lines == first
 
 
-@pytest.mark.xfail(strict=True, reason="the core counts on beyond the end, which only the canvas knows")
 def test_scrolling_stops_at_the_end():
     """However often down was pressed, up moves the page at once."""
     bench = at_page("caution", "ut-55l")
@@ -207,3 +206,19 @@ def test_touching_where_it_is_drawn(model):
         tap_cell(label)
     assert bench.screen == "done"
     assert bench.host.balance_won() == 882_894
+
+
+def test_the_last_workers_id_can_be_called_back():
+    """직전ID선택 types the ID of the voucher opened before; without one it says so, and nothing is typed."""
+    bench = at_page("worker")
+    bench.touch("직전ID선택")
+    assert bench.screen == "notice"
+    bench.touch("확인")
+    bench.press(*"1001")
+    bench.touch("확인")
+    assert bench.screen == "voucher"
+    bench.touch("취소", "발달재활", "카드결제")
+    bench.tap()
+    assert "1001" not in bench.lcd.text
+    bench.touch("직전ID선택", "확인")
+    assert bench.screen == "voucher"

@@ -112,7 +112,7 @@ def test_late_attempts_do_not_pile_up():
 
 @pytest.mark.parametrize(("code", "then"), [("SIM-BALANCE", "voucher"), ("SIM-SESSION", "program"), ("", "voucher")])
 def test_a_decline_is_an_answer(code, then):
-    """A declined payment is settled at once: its notice, then the voucher page, or the first where the session is over."""
+    """A declined payment is settled at once: its notice, then the voucher page, or the first if the session is over."""
     bench = ready()
     bench.apply(Act("ok"))
     bench.waiting.clear()
