@@ -171,7 +171,7 @@ def test_a_card_number_is_in_no_log_and_no_repr():
 
 @pytest.mark.parametrize("name", WAY)
 def test_off_and_on_again_begins_anew(name):
-    """On each page: off is dark, on again asks for the registration and opens the first page; only the last worker is kept."""
+    """On each page: off is dark, on again opens the first page; only the last worker is kept."""
     bench = at_page(name)
     bench.press("power")
     assert (bench.screen, set("".join(bench.lcd.lines))) == ("off", {" "})
