@@ -5,6 +5,7 @@ Every call blocks until the terminal answers and raises the tree of `devices/err
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from devices import smp
 from devices.client import SmpClient
 from devices.clock import monotonic_s
-from devices.errors import NoAnswer, NotATerminal, RemoteError, RemoteProtocolError
+from devices.errors import NoAnswer, NotATerminal, PortLost, RemoteError, RemoteProtocolError
 from devices.groups import (
     Identity,
     ImageCommand,
@@ -143,8 +144,12 @@ class Terminal:
         return str(self._client.request(Op.WRITE, Group.OS, OsCommand.ECHO, {"d": text}).get("r", ""))
 
     def reset(self) -> None:
-        """Restart it; the caller closes this terminal and finds it again."""
-        self._client.request(Op.WRITE, Group.OS, OsCommand.RESET, timeout_s=3.0, tries=2)
+        """Restart it; the caller closes this terminal and finds it again.
+
+        A port that goes away with the terminal may take the answer along, so losing it is an answer too.
+        """
+        with contextlib.suppress(PortLost):
+            self._client.request(Op.WRITE, Group.OS, OsCommand.RESET, timeout_s=3.0, tries=2)
 
     def parameters(self) -> Parameters | None:
         """The device's buffers, or None where it does not tell (then one short message at a time)."""

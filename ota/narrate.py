@@ -137,7 +137,7 @@ def tell_results(report: Report, results: list[Result]) -> None:
         heading = HEADINGS[update.outcome or Outcome.FAILED]
         if result.error is not None and result.error.exit_code != EXIT_REFUSED:
             heading = "FAILED"
-        why = str(result.error) if result.error else update.reason
+        why = result.error.message if result.error else update.reason
         if result.unsent:
             why += "; the server has not heard of it yet: run the same command again when it can be reached"
         report.data(

@@ -188,12 +188,12 @@ class Runner:
         if poll.config and not self._rules.dry_run:
             attributes = {"model": self.update.model, "payment_version": str(self.update.from_version)}
             client.config_data(poll.config, {**attributes, "serial": self.update.serial})
-        if poll.cancel:
-            if not self._rules.dry_run:
-                client.feedback(client.cancellation(poll.cancel), Execution.CLOSED, Finished.SUCCESS)
-            return Polled(None, cancelled=True)
+        cancelled = poll.cancel is not None
+        if poll.cancel and not self._rules.dry_run:
+            client.feedback(client.cancellation(poll.cancel), Execution.CLOSED, Finished.SUCCESS)
+            poll = client.poll()  # what the server cancelled may stand before what it wants now
         if poll.deployment is None:
-            return Polled(None)
+            return Polled(None, cancelled=cancelled)
         deployment = client.deployment(poll.deployment)
         if Handling.SKIP in (deployment.download, deployment.update):
             return Polled(None)

@@ -6,11 +6,12 @@ with these methods.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from devices import discovery
 from devices.clock import monotonic_s
-from devices.errors import NoAnswer
+from devices.errors import NoAnswer, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,20 +89,29 @@ class SmpTarget:
 
     def restart(self) -> None:
         serial = self._terminal.identity().serial
-        uptime_ms = self._terminal.status().uptime_ms
+        up_s = self._up_s()
+        asked_s = monotonic_s()
         self._terminal.reset()
         self._terminal.close()
-        until = monotonic_s() + RESTART_TIMEOUT_S
-        while True:
+        until = asked_s + RESTART_TIMEOUT_S
+        while monotonic_s() < until:
             left_s = max(0.1, until - monotonic_s())
-            terminal = discovery.find_again(self._home, self._candidate, serial, timeout_s=left_s, baud=self._baud)
-            now_ms = terminal.status().uptime_ms
-            if uptime_ms is None or now_ms is None or now_ms < uptime_ms:
-                self._terminal = terminal
-                return
-            terminal.close()  # it has not gone down yet
-            if monotonic_s() >= until:
-                raise NoAnswer(f"The terminal {serial} took the reset, but did not restart.", "Switch it off and on.")
+            self._terminal = discovery.find_again(
+                self._home, self._candidate, serial, timeout_s=left_s, baud=self._baud
+            )
+            with contextlib.suppress(Unreachable):  # it goes down under us: look again
+                now_up_s = self._up_s()
+                if up_s is None or now_up_s is None:
+                    return
+                started_s = monotonic_s() - now_up_s
+                if started_s > asked_s - min(0.5, up_s / 2):  # not the start of before, however short ago that was
+                    return
+            self._terminal.close()
+        raise NoAnswer(f"The terminal {serial} took the reset, but did not restart.", "Switch it off and on.")
+
+    def _up_s(self) -> float | None:
+        up_ms = self._terminal.status().uptime_ms
+        return None if up_ms is None else up_ms / 1000
 
     def press(self, key: str) -> Screen:
         return self._terminal.press(key)

@@ -22,6 +22,7 @@ from simulators.keys import signing_key
 from simulators.line import LineSpec
 from simulators.make import Order, image_key_path, make_device, world_image
 from simulators.register import Register
+from simulators.registrar import CHECK_S
 from simulators.updates.server import UpdateServer
 from terminal.firmware import shipped
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from simulators.device import SimulatedDevice
 
 SERVER_NAME = "world"
+START_S = 10.0
 MODELS = tuple(model for model, one in PROFILES.items() if one.firmware)
 GUIDE_MORNING = dt.datetime(2026, 1, 5, 10, 0, tzinfo=KST)  # the date and time of the guide's own screens
 
@@ -72,6 +74,7 @@ class World:
             for number, order in enumerate(self.spec.orders):
                 self._switch_on(order, number)
             self._enrol()
+            self._wait_until_started()
         except BaseException:
             self.close()
             raise
@@ -111,6 +114,11 @@ class World:
             tcp=order.tcp or sys.platform == "win32",
         )
         self.devices.append(make_device(self.home, wanted, self.clock))
+
+    def _wait_until_started(self) -> None:
+        """Through the registration check, so that whoever hears that the world is ready may touch at once."""
+        for device in self.devices:
+            device.session.wait(lambda lcd: lcd.screen != "booting", CHECK_S * self.spec.pace + START_S)
 
     def _enrol(self) -> None:
         """The agent of this home trusts this world, and every terminal is meant to get its model's newest release."""

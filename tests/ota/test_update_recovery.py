@@ -147,6 +147,18 @@ def test_cancelled(site, utbench):
     assert site.flash() == before
 
 
+def test_another_release_is_assigned_while_an_action_is_open(site, utbench):
+    """A new assignment cancels the open one: a single run accepts that and installs what is wanted now."""
+    first = site.action()
+    kill_in(site, Step.TRANSFER)
+    site.world.updates.store.assign(site.controller, f"{MODEL}-{OLD}.bin")
+    assert utbench("ota", "update", "--port", site.port).code == 3  # the old release runs: nothing to do
+    store = site.world.updates.store
+    assert store.action(first.id).status is Status.CANCELED
+    store.assign(site.controller, f"{MODEL}-{NEW}.bin")
+    ends_updated(site, utbench)
+
+
 def test_state_of_a_newer_utbench(site, utbench):
     """What a newer utbench has saved is not guessed at: the run is refused and the file kept."""
     path = site.home.agent / "devices" / site.world.devices[0].spec.serial / "state.json"
@@ -194,5 +206,5 @@ def test_found_again_wherever_it_is(home, make_world):
             for one in candidates(home)
         ]
         results = [one.result() for one in work]
-    assert all(result.update.verified for result in results)
+    assert [(result.update.verified, result.error) for result in results] == [(True, None)] * 2
     assert {result.update.serial: result.port for result in results} == world.ports
