@@ -9,10 +9,12 @@ import datetime as dt
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import cbor2
+
 from devices.clock import KST
 from devices.errors import LocalProtocolError
 from devices.groups import KEYS, ImageCommand, OsCommand, TerminalCommand
-from devices.smp import Group, Op, Rc
+from devices.smp import HEADER, Group, Op, Rc
 from devices.terminal import WAIT_LIMIT_MS
 from simulators.slots import SlotError, SlotErrorKind
 from simulators.smp_server import Later, Refuse
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 16  # presses of one client, so that a retransmission never presses twice
 REMEMBERED_CLIENTS = 32
-SCREEN_ROOM_BYTES = 400  # of a message, for everything of a screen that is not lines
+GROWTH_BYTES = 16  # of a message: `more`, and longer heads of the lists and maps that are filled
 MODE_SWAP_MOVE = 3  # MCUboot's number for swap by moving sectors
 
 # MCUmgr's image group errors (img_mgmt.h)
@@ -206,15 +208,12 @@ class TerminalGroup:
         return self._picture(self._device.session.lcd, _unsigned(request, "first_row", 0))
 
     def _picture(self, lcd: Lcd, first_row: int = 0) -> dict[str, Any]:
-        """As many rows as a message holds; `more` where there are further ones."""
-        room = self._device.max_message_bytes - SCREEN_ROOM_BYTES - len("".join(lcd.fields.values()).encode()) * 2
+        """As many rows as a message holds; `more` where there are further ones. Only the first carries the fields,
+        and of these what leaves room for a row: a device with tiny buffers does not name them all.
+        """
+        rows = [line.rstrip() for line in lcd.lines]
         lines: list[str] = []
-        for line in lcd.lines[first_row:]:
-            text = line.rstrip()
-            room -= len(text.encode()) + 3
-            if room < 0 and lines:
-                break
-            lines.append(text)
+        fields: dict[str, str] = {}
         out: dict[str, Any] = {
             "rev": self._device.session.rev,
             "screen": lcd.screen,
@@ -223,9 +222,21 @@ class TerminalGroup:
             "lines": lines,
             "title": lcd.title,
             "keys": list(lcd.keys),
-            "fields": dict(lcd.fields),
+            "fields": fields,
         }
-        if first_row + len(lines) < len(lcd.lines):
+        room = self._device.max_message_bytes - HEADER.size - len(cbor2.dumps(out)) - GROWTH_BYTES
+        if not first_row:
+            longest = max(map(_bytes, rows))
+            for name, value in lcd.fields.items():
+                if room - _bytes(name) - _bytes(value) >= longest:
+                    fields[name] = value
+                    room -= _bytes(name) + _bytes(value)
+        for row in rows[first_row:]:
+            room -= _bytes(row)
+            if room < 0:
+                break
+            lines.append(row)
+        if first_row + len(lines) < len(rows):
             out["more"] = True
         return out
 
@@ -274,10 +285,10 @@ class TerminalGroup:
     def _log(self, request: dict[str, Any]) -> dict[str, Any]:
         """As many events as one message holds."""
         since = _unsigned(request, "since", 0)
-        room = self._device.max_message_bytes - SCREEN_ROOM_BYTES
+        room = self._device.max_message_bytes - HEADER.size - GROWTH_BYTES - _bytes("events") - _bytes("next")
         events: list[dict[str, Any]] = []
         for event in self._device.session.log_since(since):
-            room -= len(str(event).encode())
+            room -= len(cbor2.dumps(event))
             if room < 0 and events:
                 break
             events.append(event)
@@ -316,6 +327,11 @@ class TerminalGroup:
             )
 
         return Later(start)
+
+
+def _bytes(text: str) -> int:
+    """What a text takes in CBOR, at most."""
+    return len(text.encode()) + 3
 
 
 def _unsigned(request: Mapping[str, Any], name: str, otherwise: int | None) -> int:

@@ -21,7 +21,7 @@ from terminal.journal import FileJournal
 from terminal.session import Ports, TerminalSession
 from terminal.signing import sign
 from terminal.state import CardRead, KeyPress, Lookup, State, Transaction
-from tests.terminal.attached import Yes
+from tests.terminal.attached import Yes, eventually
 from tests.terminal.bench import RELEASES, START
 
 DEADLINE_S = 30.0
@@ -161,7 +161,7 @@ def test_a_payment_over_http(host, pages):
     assert (entry["what"], entry["amount_won"], host.balance_won()) == ("payment", 15_000, 882_894)
     pages.session.touch("확인")
     pages.see("program")
-    assert pages.journal.load() is None
+    eventually(lambda: pages.journal.load() is None)
 
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
@@ -181,7 +181,7 @@ def test_the_host_dies_and_comes_back_in_time(host, pages, leg, debited):
     assert pages.see("done").fields["balance"] == "882,894원"
     assert [entry["what"] for entry in host.entries()] == ["payment"]
     assert host.balance_won() == 882_894
-    assert pages.journal.load() is None
+    eventually(lambda: pages.journal.load() is None)
 
 
 @posix
@@ -225,7 +225,7 @@ def test_both_sides_die(host, pages, key, tmp_path):
         again.see("notice")
         assert [entry["what"] for entry in host.entries()] == ["payment", "reversal"]
         assert host.balance_won() == 897_894
-        assert again.journal.load() is None
+        eventually(lambda: again.journal.load() is None)
     finally:
         again.session.stop()
 

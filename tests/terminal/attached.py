@@ -4,12 +4,13 @@ import contextlib
 import datetime as dt
 import functools
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from devices.clock import KST, BusinessClock
+from devices.clock import KST, BusinessClock, monotonic_s
 from devices.home import Home
 from devices.link import open_link
 from devices.terminal import Terminal
@@ -114,3 +115,11 @@ def pay_retro(terminal):
     terminal.touch("단말기 분실")
     terminal.touch("확인")
     return terminal.wait(screen="done")
+
+
+def eventually(holds, deadline_s=10.0):
+    """Poll until it holds: for what the terminal does after its page has changed, such as emptying its journal."""
+    until, pause = monotonic_s() + deadline_s, threading.Event()
+    while not holds():
+        assert monotonic_s() < until, "it never held"
+        pause.wait(0.005)
