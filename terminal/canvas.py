@@ -85,8 +85,7 @@ def draw(sheet: Sheet, profile: Profile) -> Lcd:
     room = rows - 1 - air - len(foot)
     first = _first_row(body, room, sheet.scroll)
     seen = body[first : first + room]
-    part = f"{first // room + 1 if first + room < len(body) else -(-len(body) // room)}/{-(-len(body) // room)}"
-    head = _title(sheet.title, part if len(body) > room else "", cols)
+    head = _title(sheet.title, first, room, len(body), cols)
     blank = [_Row("") for _ in range(room - len(seen))]
     lines = [head, *[[_Row("")]] * air, *[[row] for row in seen], *[[row] for row in blank], *foot]
     placed = [(at, row) for at, line in enumerate(lines) for row in line]
@@ -117,10 +116,18 @@ def _join(line: list[_Row], cols: int) -> str:
     return fit("".join(row.text for row in line), cols)
 
 
-def _title(title: str, part: str, cols: int) -> list[_Row]:
-    room = cols - width(part)
-    row = _Row(fit(f" {title}", room), [(0, cols, Style.TITLE)])
-    return [row, _Row(part, target=Target(part, Do.DOWN, col=room, width=width(part)))] if part else [row]
+def _title(title: str, first: int, room: int, length: int, cols: int) -> list[_Row]:
+    """The title, and behind it which part of a longer body is seen; a touch there shows the next part."""
+    if length <= room:
+        return [_Row(fit(f" {title}", cols), [(0, cols, Style.TITLE)])]
+    parts = -(-length // room)
+    part = f"{parts if first + room >= length else first // room + 1}/{parts}"
+    left = cols - width(part)
+    text = f" {title}" if width(title) < left else title
+    return [
+        _Row(fit(text, left), [(0, cols, Style.TITLE)]),
+        _Row(part, target=Target(part, f"{Do.PAGE}:{room}", col=left, width=width(part))),
+    ]
 
 
 def _first_row(body: list[_Row], room: int, scroll: int) -> int:

@@ -26,7 +26,8 @@ PAYMENT_PATH = "/v1/payments"
 REVERSAL_PATH = "/v1/reversals"
 
 Won = Annotated[int, Field(ge=0, le=100_000_000)]
-ShortText = Annotated[str, Field(min_length=1, max_length=64)]
+CARD_CHARS = 64  # the longest that a card may hold
+ShortText = Annotated[str, Field(min_length=1, max_length=CARD_CHARS)]
 TransactionId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 PaymentKind = Literal["normal", "retro"]
 Means = Literal["card", "qr", "biometric"]

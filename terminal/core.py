@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from terminal import flow, payment
+from terminal.codes import Code
+from terminal.contract import CARD_CHARS
 from terminal.fields import FIELDS, Do, Kind
 from terminal.rules import SESSION_S
 from terminal.state import (
@@ -75,11 +77,20 @@ def _react(state: State, event: Event, moment: Moment) -> Step:
         case Due():
             return payment.timer(state, event)
         case CardRead(number):
-            page = flow.open_page(state)
-            return (state.answer("card", number) if page and "card" in page.fields else state), ()
+            return _card(state, number), ()
         case Act(action):
             return _act(state, action, moment), ()
     return state, ()
+
+
+def _card(state: State, number: str) -> State:
+    """A card counts on the page that asks for one; one that was read badly says so at once."""
+    page = flow.open_page(state)
+    if page is None or "card" not in page.fields:
+        return state
+    if not 0 < len(number) <= CARD_CHARS:
+        return replace(state, notice=flow.code_notice(Code.CARD, "", ""))
+    return state.answer("card", number)
 
 
 def _power(state: State) -> Step:
@@ -140,6 +151,9 @@ def _act(state: State, action: str, moment: Moment) -> State:
             return replace(state, focus=(state.focus + 1) % max(1, len(flow.boxes(page))))
         case Do.UP | Do.DOWN:
             return _move(state, page, -1 if verb == Do.UP else 1)
+        case Do.PAGE:
+            end = view(state).hidden
+            return replace(state, scroll=0 if state.scroll >= end else min(state.scroll + int(value), end))
         case Do.CHOOSE:
             return _choose(state, page, value)
         case Do.OK:

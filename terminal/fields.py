@@ -67,7 +67,7 @@ KINDS = ("normal", "retro")
 
 
 class Do(StrEnum):
-    """What touching something does. `choose`, `digit` carry a value behind a colon: `choose:070101`."""
+    """What touching something does. Some carry a value behind a colon: `choose:070101`, `digit:7`, `page:6` (rows)."""
 
     OK = "ok"
     PREVIOUS = "previous"
@@ -79,6 +79,7 @@ class Do(StrEnum):
     RECALL = "recall"
     UP = "up"
     DOWN = "down"
+    PAGE = "page"
     POWER = "power"
     CHOOSE = "choose"
     DIGIT = "digit"

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 4.0
-REFUSED_US = Code.TERMINAL  # what a 4xx is shown as: the host refuses the terminal, not the payment
 
 A = TypeVar("A", bound=Answer)
 
@@ -45,6 +44,10 @@ class Host(Protocol):
     def pay(self, transaction: Transaction, now: dt.datetime) -> PaymentAnswer | None: ...
 
     def reverse(self, transaction: Transaction, now: dt.datetime) -> ReversalAnswer | None: ...
+
+
+class _RefusedUs(Exception):  # noqa: N818 - a 4xx: the host refuses the terminal or the request, not the payment
+    pass
 
 
 class HttpHost:
@@ -69,7 +72,10 @@ class HttpHost:
                 "worker_payment_id": wanted.worker_payment_id,
             }
         )
-        return self._ask(LOOKUP_PATH, body, LookupAnswer)
+        try:
+            return self._ask(LOOKUP_PATH, body, LookupAnswer)
+        except _RefusedUs:
+            return LookupAnswer(outcome="declined", code=Code.TERMINAL)
 
     def pay(self, transaction: Transaction, now: dt.datetime) -> PaymentAnswer | None:
         body = PaymentRequest.model_validate(
@@ -83,14 +89,19 @@ class HttpHost:
                 "reason": transaction.reason,
             }
         )
-        answer = self._ask(PAYMENT_PATH, body, PaymentAnswer, transaction.id)
-        if answer is not None and answer.code == REFUSED_US and transaction.attempt > 1:
-            return None  # an earlier attempt may have been debited, so a refusal of this one settles nothing
-        return answer
+        try:
+            return self._ask(PAYMENT_PATH, body, PaymentAnswer, transaction.id)
+        except _RefusedUs:
+            if transaction.attempt > 1:
+                return None  # an earlier attempt may have been debited, so a refusal of this one settles nothing
+            return PaymentAnswer(outcome="declined", code=Code.TERMINAL)
 
     def reverse(self, transaction: Transaction, now: dt.datetime) -> ReversalAnswer | None:
         body = ReversalRequest(terminal_time=now, attempt=transaction.attempt)
-        answer = self._ask(REVERSAL_PATH, body, ReversalAnswer, transaction.id)
+        try:
+            answer = self._ask(REVERSAL_PATH, body, ReversalAnswer, transaction.id)
+        except _RefusedUs:
+            return None
         return answer if answer is not None and answer.outcome == "reversed" else None
 
     def _ask(self, path: str, body: BaseModel, kind: type[A], transaction_id: str | None = None) -> A | None:
@@ -106,7 +117,7 @@ class HttpHost:
                 url, data=data, headers=headers, timeout=(CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S), allow_redirects=False
             )
             if 400 <= reply.status_code < 500:
-                return kind(outcome="declined", code=REFUSED_US)
+                raise _RefusedUs
             return kind.model_validate_json(reply.content) if reply.status_code == 200 else None
         except (requests.RequestException, ValueError):
             return None

@@ -32,7 +32,7 @@ ACTIONS = [*Do, "choose:070101", "choose:payment", "choose:retro", "choose:", "d
 FOREIGN = st.one_of(
     st.sampled_from(ACTIONS).map(Act),
     st.sampled_from([*KEYS, "１", "²", "x", ""]).map(KeyPress),
-    st.sampled_from(["9999070101000017", "0", "garbage"]).map(CardRead),
+    st.sampled_from(["9999070101000017", "", "garbage", "9" * 65]).map(CardRead),
     st.builds(Registered, st.booleans()),
     st.builds(LookedUp, IDS, LOOKUPS),
     st.builds(Paid, IDS, ANSWERS),

@@ -222,3 +222,13 @@ def test_the_last_workers_id_can_be_called_back():
     assert "1001" not in bench.lcd.text
     bench.touch("직전ID선택", "확인")
     assert bench.screen == "voucher"
+
+
+def test_a_touch_on_the_part_shows_the_next_one():
+    """`1/3` in the title leads to 2/3, to 3/3 and back to the beginning."""
+    bench = at_page("caution", "ut-55l")
+    first = bench.lcd.lines
+    for part, leads_to in (("1/3", "2/3"), ("2/3", "3/3"), ("3/3", "1/3")):
+        bench.touch(part)
+        assert leads_to in bench.lcd.lines[0]
+    assert bench.lcd.lines == first

@@ -7,7 +7,7 @@ import pytest
 from devices.clock import KST
 from terminal.codes import CODES
 from terminal.rules import REASONS
-from terminal.state import Pay
+from terminal.state import CardRead, Lookup, Pay
 from tests.terminal.bench import REPLY_LOST, REQUEST_LOST, Bench, at_page
 
 SESSION_S = 300
@@ -224,3 +224,14 @@ def test_the_guide_morning_is_korean():
     bench.now = dt.datetime(2026, 1, 6, 0, 30, tzinfo=KST)
     bench.press(*"0106", "ok")
     assert bench.state.answers["service_date"] == dt.date(2026, 1, 6)
+
+
+@pytest.mark.parametrize("number", ["", "9" * 65])
+def test_a_card_that_was_read_badly(number):
+    """An empty or endless card says so at once, the host is not asked, and the card can be held there again."""
+    bench = at_page("card")
+    bench.apply(CardRead(number))
+    assert (bench.screen, bench.sent(Lookup)) == ("notice", [])
+    assert "SIM-CARD" in bench.lcd.text
+    bench.touch("확인")
+    assert bench.screen == "card"
