@@ -141,5 +141,7 @@ class SmpClient:
 
 
 def device_error(name: str, group: int, rc: int) -> RemoteError:
-    text = {int(key): value for key, value in smp.RC_TEXT.items()}.get(rc, "an error of its own")
-    return RemoteError(group, rc, f"The terminal at {name} refuses: {text} (group {group:#x}, rc {rc}).")
+    """A refusal as a sentence; the image group numbers its reasons by itself."""
+    texts = smp.IMAGE_RC_TEXT if group == smp.Group.IMAGE else smp.RC_TEXT
+    where = f"group {group:#x}, rc {rc}" if group != smp.COMMON else f"rc {rc}"
+    return RemoteError(group, rc, f"The terminal at {name} refuses: {texts.get(rc, 'an error of its own')} ({where}).")

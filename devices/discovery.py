@@ -62,6 +62,7 @@ def candidates(home: Home, named: tuple[str, ...] = ()) -> list[Candidate]:
     simulated = [Candidate(entry.port, "simulated", entry.serial) for entry in registry.running(home.run)]
     known = {candidate.port: candidate for candidate in (*_usb(home), *simulated)}
     if named:
+        known = {candidate.port: candidate for candidate in serial_ports()} | known
         return [known.get(port, Candidate(port, "named")) for port in named]
     return list(known.values())
 

@@ -45,6 +45,8 @@ PROFILES = {
     )
 }
 
+FIRMWARE_MODELS = tuple(model for model, one in PROFILES.items() if one.firmware)
+
 
 def profile(model: str) -> Profile:
     """By `ut-99l`, `UT-99L` or `99L`; `UsageError` names the models that exist."""

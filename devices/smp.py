@@ -21,6 +21,7 @@ HEADER = struct.Struct(">BBHHBB")
 VERSION_2 = 1 << 3
 VERSION_MASK = 0b11 << 3
 OP_MASK = 0b111
+COMMON = -1  # stands for no group: `{"rc": n}` is SMP's own code, whatever the group
 
 
 class Op(IntEnum):
@@ -55,7 +56,7 @@ class Rc(IntEnum):
     REFUSED = 9
 
 
-RC_TEXT = {
+RC_TEXT: dict[int, str] = {
     Rc.UNKNOWN: "an error it does not name",
     Rc.NO_MEMORY: "it is out of memory",
     Rc.BAD_VALUE: "a value it cannot use",
@@ -65,6 +66,19 @@ RC_TEXT = {
     Rc.BUSY: "it is busy with another update or payment",
     Rc.NOT_SUPPORTED: "it does not know that command",
     Rc.REFUSED: "it refuses",
+}
+
+IMAGE_RC_TEXT: dict[int, str] = {  # MCUmgr's own numbers in the image group (img_mgmt.h), of which these are met
+    8: "no slot holds an image with that hash",
+    9: "the running image is on trial, and the other slot holds the way back",
+    20: "the upload does not go on at that offset",
+    22: "what was sent is no image",
+    24: "the image is damaged",
+    27: "the image is older than the one that runs",
+    28: "another image is marked already",
+    30: "the image is too large for its slot",
+    32: "there is nothing to confirm",
+    33: "that image runs already",
 }
 
 
@@ -105,12 +119,12 @@ def decode(data: bytes) -> Smp:
 
 
 def error_of(reply: Smp) -> tuple[int, int] | None:
-    """(group, rc) of a reply that is a refusal, else None."""
+    """(group, rc) of a reply that is a refusal, else None; group `COMMON` for a code that all groups share."""
     err = reply.payload.get("err")
     if isinstance(err, dict):
         return _number(err.get("group"), reply.group), _number(err.get("rc"), Rc.UNKNOWN)
     rc = reply.payload.get("rc")
-    return (reply.group, rc) if isinstance(rc, int) and rc != Rc.OK else None
+    return (COMMON, rc) if isinstance(rc, int) and rc != Rc.OK else None
 
 
 def _number(value: object, otherwise: int) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from devices import smp
-from devices.client import SmpClient
+from devices.client import SmpClient, device_error
 from devices.clock import monotonic_s
 from devices.errors import NoAnswer, NotATerminal, PortLost, RemoteError, RemoteProtocolError
 from devices.groups import (
@@ -146,10 +146,11 @@ class Terminal:
     def reset(self) -> None:
         """Restart it; the caller closes this terminal and finds it again.
 
-        A port that goes away with the terminal may take the answer along, so losing it is an answer too.
+        A port that goes away with the terminal may take the answer along, so losing it is an answer too. It is asked
+        for once only: a second reset would hit an image on trial, which the bootloader then reverts.
         """
-        with contextlib.suppress(PortLost):
-            self._client.request(Op.WRITE, Group.OS, OsCommand.RESET, timeout_s=3.0, tries=2)
+        with contextlib.suppress(PortLost, NoAnswer):
+            self._client.request(Op.WRITE, Group.OS, OsCommand.RESET, timeout_s=3.0, tries=1)
 
     def parameters(self) -> Parameters | None:
         """The device's buffers, or None where it does not tell (then one short message at a time)."""
@@ -261,13 +262,8 @@ def _drive(  # the only loop that mixes the pure upload with a line
 
 
 def _upload_error(name: str, group: int, rc: int) -> RemoteError:
-    if rc == Rc.BUSY:
-        return RemoteError(
-            group, rc, f"Another program is updating the terminal at {name}.", "Wait until it is done, then run again."
-        )
-    return RemoteError(
-        group,
-        rc,
-        f"The terminal at {name} does not take the image (group {group:#x}, rc {rc}).",
-        "Check that the image is for this model and no larger than its slot.",
-    )
+    error = device_error(name, group, rc)
+    if (group, rc) == (smp.COMMON, Rc.BUSY):
+        error.message = f"Another program is updating the terminal at {name}."
+        error.hint = "Wait until it is done, then run the same command again."
+    return error

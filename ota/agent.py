@@ -37,6 +37,7 @@ class Step(StrEnum):
     RESTART = "restart"
     VERIFY = "verify"
     ROLL_BACK = "roll-back"
+    GIVE_WAY = "give-way"
     CONFIRM = "confirm"
     REPORT = "report"
     DONE = "done"
@@ -60,6 +61,8 @@ class Update:
     serial: str = ""
     model: str = ""
     controller_id: str = ""
+    server: str = ""
+    registered: bool | None = None
     from_version: int = 0
     to_version: int = 0
     action_id: str = ""
@@ -138,13 +141,15 @@ def advance(update: Update, event: Event, rules: Rules) -> Update:
         case Step.IDENTIFY, Identified():
             return _identified(update, event, rules)
         case Step.PREFLIGHT, Checked(status, free_bytes):
-            return replace(update, step=Step.POLL, overrides=preflight(status, free_bytes, rules))
+            return replace(update, step=Step.POLL, overrides=preflight(update.model, status, free_bytes, rules))
         case Step.POLL, Polled(deployment, cancelled):
             return _polled(update, deployment, cancelled=cancelled)
         case Step.RESOLVE, Resolved(target, slots):
             return _planned(update, decide(update.from_version, target, slots, rules), target, rules)
         case Step.DOWNLOAD, Downloaded(digest, slots):
             return replace(update, step=_place(digest, slots), digest=digest)
+        case Step.GIVE_WAY, SlotsRead(slots):
+            return replace(update, step=_place(update.digest, slots))
         case Step.TRANSFER, Done():
             return replace(update, step=Step.READ_BACK)
         case Step.READ_BACK, SlotsRead(slots):
@@ -175,6 +180,8 @@ def advance(update: Update, event: Event, rules: Rules) -> Update:
 def _identified(update: Update, event: Identified, rules: Rules) -> Update:
     """Go on with a saved update of this terminal where what it runs or what is owed shows that it got that far."""
     identity, saved = event.identity, event.saved
+    if saved is not None and saved.server != update.server:
+        saved = None  # begun with another server: what it wanted is not this one's affair
     if saved is not None and not rules.dry_run:
         if saved.step is Step.REPORT:
             return saved
@@ -188,6 +195,7 @@ def _identified(update: Update, event: Identified, rules: Rules) -> Update:
         model=identity.model,
         controller_id=identity.controller_id,
         from_version=identity.payment_version,
+        registered=identity.registered,
         outcome=None,
         verified=False,
     )
@@ -215,6 +223,8 @@ def _place(digest: str, slots: tuple[SlotState, ...]) -> Step:
     """How far the terminal already is with that image."""
     if _running(slots) == digest:
         return Step.VERIFY
+    if any(slot.active and not slot.confirmed for slot in slots):
+        return Step.GIVE_WAY  # another image is on trial, and slot 1 holds the way back: let it go back first
     return Step.MARK if _other(slots) == digest else Step.TRANSFER
 
 

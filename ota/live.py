@@ -35,6 +35,7 @@ DOING = {
     Step.RESTART: "restarting",
     Step.VERIFY: "verifying version and screen",
     Step.ROLL_BACK: "going back to the old image",
+    Step.GIVE_WAY: "letting the image on trial go back",
     Step.CONFIRM: "keeping the new image",
     Step.REPORT: "reporting",
     Step.DONE: "done",

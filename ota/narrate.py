@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from devices.clock import monotonic_s
 from devices.errors import EXIT_INTERRUPTED, EXIT_REFUSED, UtbenchError
 from ota.agent import Outcome, Step
-from ota.live import LiveTable
+from ota.live import DOING, LiveTable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from devices.report import Report
     from ota.runner import Beat, Result
 
-SAYING = {
-    Step.IDENTIFY: "asks the terminal who it is",
-    Step.PREFLIGHT: "checks battery, payments and disk",
-    Step.POLL: "asks the update server (registration check)",
-    Step.RESOLVE: "checks what the publisher signed",
-    Step.DOWNLOAD: "downloads {target}",
-    Step.TRANSFER: "sends the image to the terminal",
-    Step.READ_BACK: "reads back what arrived",
-    Step.MARK: "marks the new image for a test boot",
-    Step.RESTART: "restarts the terminal and waits for it",
-    Step.VERIFY: "verifies the payment version on the running terminal and on its screen",
-    Step.ROLL_BACK: "restarts the terminal into its old image",
-    Step.CONFIRM: "keeps the new image",
-    Step.REPORT: "reports to the server",
-}
 EACH_PERCENT = 10
 
 
@@ -80,7 +65,7 @@ class Narrator:
         self._since_s[beat.port] = monotonic_s()
         self._percent[beat.port] = 0
         self._report.event("step", port=beat.port, model=update.model, serial=update.serial, step=beat.step.value)
-        self._say(beat, SAYING[beat.step].format(target=update.target_name))
+        self._say(beat, DOING[beat.step])
 
     def _bytes(self, beat: Beat) -> None:
         percent = 100 * beat.done // beat.total
@@ -113,6 +98,7 @@ def row(result: Result) -> dict[str, object]:
         "outcome": update.outcome.value if update.outcome else "",
         "reason": update.reason,
         "overrides": list(update.overrides),
+        "registered_at_power_on": update.registered,
         "report_waits": result.unsent,
         "seconds": round(result.seconds, 1),
     }
@@ -137,7 +123,7 @@ def tell_results(report: Report, results: list[Result]) -> None:
         heading = HEADINGS[update.outcome or Outcome.FAILED]
         if result.error is not None and result.error.exit_code != EXIT_REFUSED:
             heading = "FAILED"
-        why = result.error.message if result.error else update.reason
+        why = "; ".join([result.error.message if result.error else update.reason, *update.overrides])
         if result.unsent:
             why += "; the server has not heard of it yet: run the same command again when it can be reached"
         report.data(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from devices.errors import Refused
+from devices.profiles import PROFILES
 
 if TYPE_CHECKING:
     from devices.groups import SlotState, Status
@@ -44,8 +45,13 @@ class Plan:
     overrides: tuple[str, ...] = ()
 
 
-def preflight(status: Status, free_bytes: int, rules: Rules) -> tuple[str, ...]:
+def preflight(model: str, status: Status, free_bytes: int, rules: Rules) -> tuple[str, ...]:
     """The names of the checks that were lifted; raises `Refused` with the first reason that was not."""
+    known = PROFILES.get(model)
+    if known is None or not known.firmware:
+        raise Refused(
+            f"{model!r} is no model that is updated over serial.", "This utbench knows the UT-99L, UT-77L and UT-55L."
+        )
     battery = status.battery
     faults = (
         (

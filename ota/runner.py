@@ -26,6 +26,7 @@ from ota.agent import (
 )
 from ota.ddi import Artifact, DdiClient, Deployment, Execution, Finished, Handling
 from ota.download import download
+from ota.http import Patience
 from ota.image import parse
 from ota.state import SavedUpdates
 from ota.target import SmpTarget
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ota.target import Target
     from ota.trust import TrustedServer, TufTarget
 
+ON_THE_WAY = Patience(connect_s=1.0, read_s=2.0, attempts=1)
 REPORT_EACH = 10  # percent: servers answer 429 to chattier ones
 
 
@@ -103,6 +105,12 @@ def update_one(
         outcome = Outcome.REFUSED if isinstance(error, Refused) else Outcome.FAILED
         ended = replace(update, outcome=outcome, reason=error.message)
         return Result(candidate.port, ended, monotonic_s() - started_s, error)
+    except Exception as error:  # noqa: BLE001 - a fault with one terminal must not hide how the others ended
+        wrapped = UtbenchError(
+            f"Something went wrong inside utbench ({type(error).__name__}: {error}).", "Please report this."
+        )
+        update = replace(runner.update if runner else Update(), outcome=Outcome.FAILED, reason=wrapped.message)
+        return Result(candidate.port, update, monotonic_s() - started_s, wrapped)
 
 
 class Runner:
@@ -111,7 +119,7 @@ class Runner:
     def __init__(
         self, home: Home, target: Target, server: TrustedServer, rules: Rules, tell: Callable[[Beat], None]
     ) -> None:
-        self.update = Update()
+        self.update = Update(server=f"{server.name} {server.url}")
         self.unsent = False
         self._home = home
         self._target = target
@@ -120,6 +128,7 @@ class Runner:
         self._tell = tell
         self._saved = SavedUpdates(home)
         self._client: DdiClient | None = None
+        self._quick: DdiClient | None = None
         self._deployment: Deployment | None = None
         self._signed: TufTarget | None = None
         self._image = b""
@@ -165,7 +174,7 @@ class Runner:
             case Step.MARK:
                 target.mark(bytes.fromhex(self.update.digest))
                 return Done()
-            case Step.RESTART | Step.ROLL_BACK:
+            case Step.RESTART | Step.ROLL_BACK | Step.GIVE_WAY:
                 target.restart()
                 return SlotsRead(target.slots())
             case Step.VERIFY:
@@ -181,6 +190,15 @@ class Runner:
             token = TokenStore(self._home.path).token(self.update.controller_id)
             self._client = DdiClient(self._server.url, self._server.tenant, self.update.controller_id, token)
         return self._client
+
+    def _courier(self) -> DdiClient:
+        """For news on the way: one quick attempt, so that a slow server never holds up a transfer."""
+        if self._quick is None:
+            token = TokenStore(self._home.path).token(self.update.controller_id)
+            self._quick = DdiClient(
+                self._server.url, self._server.tenant, self.update.controller_id, token, patience=ON_THE_WAY
+            )
+        return self._quick
 
     def _poll(self) -> Polled:
         client = self._ddi()
@@ -252,7 +270,7 @@ class Runner:
         if self._deployment is None or self._rules.dry_run:
             return
         try:
-            self._ddi().feedback(self._deployment, execution, progress=progress)
+            self._courier().feedback(self._deployment, execution, progress=progress)
         except UtbenchError:
             self._reported = 100  # it will hear the end of it
 
@@ -261,9 +279,14 @@ class Runner:
         update = self.update
         action = Deployment(update.action_id, update.action_url, Handling.FORCED, Handling.FORCED, ())
         finished = Finished.FAILURE if update.outcome is Outcome.FAILED else Finished.SUCCESS
+        details = [update.reason, *update.overrides]
         try:
-            self._ddi().feedback(action, Execution.CLOSED, finished, details=[update.reason])
+            self._ddi().feedback(action, Execution.CLOSED, finished, details=details)
         except Unreachable:
             self.unsent = True
         except NothingToDo:
             pass  # the server has closed the action already
+        except UtbenchError as error:  # it will not take it next time either
+            self.update = replace(
+                update, reason=f"{update.reason}; the server did not take the report: {error.message}"
+            )

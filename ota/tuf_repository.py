@@ -107,7 +107,7 @@ class TufRepository:
         """Where the bytes of a signed target are; `UsageError` where there is no such target."""
         target = self.released.get(name)
         if target is None:
-            raise UsageError(f"No release is called {name}.", "`utbench ota releases` lists them.")
+            raise UsageError(f"No release is called {name}.", "Publish it first: `utbench sim updates --publish FILE`.")
         return self.targets / f"{target.hashes['sha256']}.{name}"
 
     def publish(self, name: str, data: bytes, custom: Custom, *, replace: bool = False) -> TargetFile:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from devices.errors import UtbenchError
+from devices.errors import Unreachable, UtbenchError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,13 +34,20 @@ class WorldChild:
             cwd=Path(__file__).parent.parent,
             start_new_session=sys.platform != "win32",  # Ctrl-C is ours; we end the child by its stdin
         )
+        self.ready: dict[str, Any] = {}
+        try:
+            self._read_first_line()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_first_line(self) -> None:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        try:
-            self.ready: dict[str, Any] = json.loads(line)
-            self.ready["ports"]
-        except (ValueError, KeyError):
-            raise self._failure() from None
+        with contextlib.suppress(ValueError):
+            self.ready = json.loads(line)
+        if self.ready.get("event") != "ready":
+            raise self._failure()
 
     def close(self) -> None:
         if self._process.stdin is not None:
@@ -63,11 +70,11 @@ class WorldChild:
 
     def _failure(self) -> UtbenchError:
         """What the child said of it: its own error line, else the end of its stderr."""
-        self._process.wait(END_S)
+        code = self._process.wait(END_S)
+        if self.ready.get("event") == "error":
+            kind = Unreachable if code == Unreachable.exit_code else UtbenchError
+            return kind(str(self.ready.get("message")), str(self.ready.get("hint")))
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        self.close()
-        if self.ready.get("event") == "error":
-            return UtbenchError(str(self.ready.get("message")), str(self.ready.get("hint")))
         said = lines[-1] if lines else "it said nothing"
         return UtbenchError(f"The world did not start: {said}.", "Run `utbench sim world` to see more.")

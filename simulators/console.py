@@ -37,7 +37,10 @@ class Console:
             if words == ["?"]:
                 self._help([])
             return
-        command(words[1:])
+        try:
+            command(words[1:])
+        except TimeoutError:
+            self._device.say("the terminal is restarting")
 
     def _help(self, _words: list[str]) -> None:
         for line in HELP:

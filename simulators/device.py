@@ -240,4 +240,7 @@ class SimulatedDevice:
             if self._reset_wanted:
                 while not self._requests.empty():
                     self._requests.get()
-                self._reset()
+                try:
+                    self._reset()
+                except UtbenchError as error:
+                    self.say(f"[boot] {error}")  # it stays dark, but its line tells why

@@ -14,6 +14,7 @@ from devices.errors import PortBusy, UsageError
 
 READ_BYTES = 4096
 WRITE_PATIENCE_S = 1.0
+SEND_BYTES = 1024  # no more at a time than a socket takes that says it is ready
 
 
 class Face(Protocol):
@@ -77,9 +78,12 @@ class TcpFace:
 
     def write(self, data: bytes) -> None:
         client = self._client
-        if client is not None:
-            with contextlib.suppress(OSError):
-                client.sendall(data)
+        view = memoryview(data)
+        with contextlib.suppress(OSError, ValueError):
+            while client is not None and view:
+                if not select.select([], [client], [], WRITE_PATIENCE_S)[1]:
+                    return
+                view = view[client.send(view[:SEND_BYTES]) :]
 
     def replug(self) -> None:
         self._drop(self._client)

@@ -26,10 +26,6 @@ class LineSpec:
     usb: bool = False
     seed: int = 1
 
-    @property
-    def noisy(self) -> bool:
-        return bool(self.drop or self.corrupt or self.garbage)
-
 
 class Pacer:
     """Holds a direction of the line to its baud rate, on an absolute schedule, so that oversleeping is made good."""

@@ -60,4 +60,4 @@ class NoServer:
     """A terminal that belongs to no update server: it says so and takes no payments."""
 
     def check(self) -> Registered:
-        return Registered(ok=False, note="업데이트 서버가 정해지지 않았습니다.")
+        return Registered(ok=False, note="업데이트 서버가 설정되지 않았습니다.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cbor2
 
-from devices.clock import KST
+from devices.clock import KST, monotonic_s
 from devices.errors import LocalProtocolError
 from devices.groups import KEYS, ImageCommand, OsCommand, TerminalCommand
 from devices.smp import HEADER, Group, Op, Rc
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Handlers = dict[tuple[int, int, Op], Callable[[dict[str, Any]], dict[str, Any] | Later]]
 
+SILENT_S = 2.0  # an upload without a chunk for so long has been given up
 REMEMBERED = 16  # presses of one client, so that a retransmission never presses twice
 REMEMBERED_CLIENTS = 32
 GROWTH_BYTES = 16  # of a message: `more`, and longer heads of the lists and maps that are filled
@@ -99,6 +100,8 @@ class ImageGroup:
 
     def __init__(self, device: SimulatedDevice) -> None:
         self._device = device
+        self._owner: tuple[int, object] | None = None
+        self._heard_s = 0.0
 
     def handlers(self) -> Handlers:
         group = Group.IMAGE
@@ -131,15 +134,25 @@ class ImageGroup:
         if not isinstance(off, int) or not isinstance(data, bytes) or request.get("image", 0) not in (0, 1):
             raise Refuse(Rc.BAD_VALUE, common=True)
         slots = self._device.slots
+        if off != 0:
+            self._heard_s = monotonic_s()
         if off == 0:
             sha = request.get("sha")
             if not isinstance(size, int):
                 raise Refuse(Rc.BAD_VALUE, common=True)
+            self._own((size, sha))
             slots.begin(size, sha if isinstance(sha, bytes) else None)
         if not slots.uploading() or off != slots.offset:
             return {"off": slots.offset}
         slots.write(off, data)
         return {"off": slots.offset} if slots.uploading() else {"off": slots.offset, "match": slots.finish()}
+
+    def _own(self, upload: tuple[int, object]) -> None:
+        """One upload owns slot 1; another has to wait until it is complete or has been silent for a while."""
+        silent = monotonic_s() - self._heard_s > SILENT_S
+        if self._device.slots.uploading() and upload != self._owner and not silent:
+            raise Refuse(Rc.BUSY, common=True)
+        self._owner = upload
 
     def _erase(self, _request: dict[str, Any]) -> dict[str, Any]:
         self._device.slots.erase()

@@ -33,9 +33,6 @@ class Later:
     start: Callable[[Callable[[dict[str, Any] | Refuse], None]], None]
 
 
-Handler = "Callable[[dict[str, Any]], dict[str, Any] | Later]"
-
-
 class SmpServer:
     """`handlers` by (group, command, op). `send` writes bytes; `on_text` hears lines that are no frames."""
 

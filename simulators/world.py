@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from devices.clock import KST, BusinessClock
 from devices.lock import FileLock
-from devices.profiles import PROFILES, profile
+from devices.profiles import FIRMWARE_MODELS, profile
 from ota.trust import TokenStore, TrustStore
 from simulators.host.server import HostServer
 from simulators.keys import signing_key
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SERVER_NAME = "world"
 START_S = 10.0
-MODELS = tuple(model for model, one in PROFILES.items() if one.firmware)
 GUIDE_MORNING = dt.datetime(2026, 1, 5, 10, 0, tzinfo=KST)  # the date and time of the guide's own screens
 
 
@@ -45,7 +44,7 @@ class WorldSpec:
     at: dt.datetime | None = GUIDE_MORNING
     seed: int = 1
     pace: float = 0.02
-    orders: tuple[Order, ...] = tuple(Order(model, profile(model).old_release) for model in MODELS)
+    orders: tuple[Order, ...] = tuple(Order(model, profile(model).old_release) for model in FIRMWARE_MODELS)
     host_port: int = 0
     updates_port: int = 0
 
@@ -60,9 +59,8 @@ class World:
         self.clock = BusinessClock(self.spec.at)
         self._open = contextlib.ExitStack()
         try:
-            self._open.enter_context(
-                FileLock(home.world / "world.lock", "This world", "Stop it, or use another --home.")
-            )
+            for what in ("world", "host", "updates"):
+                self._open.enter_context(server_lock(home, what))
             terminals = home.world / "terminals"
             self.host = self._open.enter_context(
                 HostServer(home.world / "host.sqlite", terminals, self.clock, port=self.spec.host_port)
@@ -131,6 +129,11 @@ class World:
                 tokens.enrol(card.controller_id, card.token)
                 newest = shipped(card.model)[-1]
                 self.updates.store.assign(card.controller_id, f"{card.model}-{newest}.bin")
+
+
+def server_lock(home: Home, what: str) -> FileLock:
+    """One `world`, one `host` and one `updates` server at a time may write to a home's files."""
+    return FileLock(home.world / f"{what}.lock", f"The {what} of {home.path}", "Stop it, or use another --home.")
 
 
 def usb_line(baud: int = 0) -> LineSpec:

@@ -48,7 +48,7 @@ _TABLE = (
         Code.SKEW,
         "단말기와 서버의 시각이 5분 이상 다릅니다.",
         "The clocks of terminal and host differ by five minutes or more.",
-        "단말기를 껐다 켜서 시각을 맞추십시오.",
+        "단말기의 날짜와 시각을 확인하십시오.",
         "P",
     ),
     ResponseCode(

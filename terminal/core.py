@@ -121,7 +121,8 @@ def _looked_up(state: State, event: LookedUp) -> Step:
     answer = event.answer
     log = Log("lookup", {"outcome": answer.outcome, "code": answer.code})
     if answer.outcome != "approved" or answer.voucher is None:
-        return replace(state, notice=flow.code_notice(answer.code, answer.message, "card")), (log,)
+        then = "worker_payment_id" if answer.code == Code.WORKER else "card"
+        return replace(state, notice=flow.code_notice(answer.code, answer.message, then)), (log,)
     expiry = After(SESSION_S, Due(Timer.SESSION, answer.voucher.session_id), business=True)
     worker = str(state.answers.get("worker_payment_id", ""))
     keep = (Remember(worker),) if worker and worker != state.last_worker else ()
@@ -240,4 +241,5 @@ def _lookup(state: State, token: str) -> Lookup:
 
 def is_busy(state: State) -> bool:
     """A payment is under way or unsettled: not a moment to restart the terminal."""
-    return state.pending is not None or any(name in state.answers for name in ("card", "voucher"))
+    under_way = "card" in state.answers and "receipt" not in state.answers
+    return state.pending is not None or under_way

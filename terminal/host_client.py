@@ -90,7 +90,10 @@ class HttpHost:
             }
         )
         try:
-            return self._ask(PAYMENT_PATH, body, PaymentAnswer, transaction.id)
+            answer = self._ask(PAYMENT_PATH, body, PaymentAnswer, transaction.id)
+            if answer is not None and answer.outcome == "approved":
+                return answer if answer.receipt and answer.receipt.amount_won == transaction.amount_won else None
+            return answer
         except _RefusedUs:
             if transaction.attempt > 1:
                 return None  # an earlier attempt may have been debited, so a refusal of this one settles nothing

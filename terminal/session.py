@@ -227,9 +227,7 @@ class TerminalSession:
             case Lookup(token):
                 self._later(lambda: LookedUp(token, ports.host.lookup(effect, now())), LookedUp(token, None))
             case Pay(payment):
-                self._later(
-                    lambda: Paid(payment.id, ports.host.pay(payment, now())), Paid(payment.id, None), payment.id
-                )
+                self._later(lambda: self._paid(payment), Paid(payment.id, None), payment.id)
             case Reverse(payment):
                 self._later(
                     lambda: Reversed(payment.id, ports.host.reverse(payment, now())), Reversed(payment.id, None)
@@ -248,6 +246,13 @@ class TerminalSession:
                 self.post(otherwise)
 
         self._worker.submit(work)
+
+    def _paid(self, transaction: Transaction) -> Paid:
+        """An answer counts once the journal has let go of the payment: else a boot would reverse what was shown."""
+        answer = self._ports.host.pay(transaction, self._ports.clock.now())
+        if answer is not None:
+            self._ports.journal.save(None)
+        return Paid(transaction.id, answer)
 
     def _save(self, transaction: Transaction | None) -> None:
         """On the worker; where the disk refuses, the payment is not sent."""
@@ -276,7 +281,7 @@ class TerminalSession:
             heapq.heappush(self._timers, (monotonic_s() + delay_s, number, event))
 
     def _patience_s(self) -> float | None:
-        """Until the next timer or watcher, at most a minute: business time may be moved under us."""
+        """Until the next timer or watcher; `clock_moved` wakes it."""
         waits = [watcher.until_s - monotonic_s() for watcher in self._watchers]
         if self._timers:
             waits.append(self._timers[0][0] - monotonic_s())

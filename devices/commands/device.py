@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from devices import discovery
-from devices.commands.shell import PORT_HELP, command
-from devices.errors import EXIT_NOTHING, EXIT_UNREACHABLE, RemoteError, UsageError, UtbenchError
+from devices.commands.shell import PORT_HELP, command, worst
+from devices.errors import EXIT_NOTHING, RemoteError, UsageError, UtbenchError
 from devices.groups import KEYS
 from devices.link import DEFAULT_BAUD, open_link
 from devices.smp import Rc
@@ -63,8 +63,7 @@ def list_(report: Report, home: Home, ports: tuple[str, ...], baud: int) -> int:
             + (f" Other USB ports: {others}; adopt one: `utbench device adopt PORT`." if others else "")
         )
         return report.result(EXIT_NOTHING)
-    failed = [one for one in found if one.error]
-    return report.result(EXIT_UNREACHABLE if len(failed) == len(found) else 0)
+    return report.result(worst(one.error.exit_code if one.error else 0 for one in found))
 
 
 def _list_row(report: Report, one: discovery.Found) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devices.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNREACHABLE, UtbenchError
+from devices.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, UtbenchError
 from devices.home import Home
 from devices.report import Report
 
@@ -65,7 +65,7 @@ def guarded(report: Report, work: Callable[[], int]) -> int:
 def worst(codes: Iterable[int]) -> int:
     """One exit code for several ports: the first of 1, 5, 4, 0 that occurred; 3 only if all had nothing to do."""
     seen = set(codes)
-    for code in (EXIT_INTERRUPTED, EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, 0):
+    for code in (EXIT_INTERRUPTED, EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, 0):
         if code in seen:
             return code
     return next(iter(seen), 0)

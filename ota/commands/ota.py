@@ -111,6 +111,7 @@ def _run(report: Report, home: Home, candidates: list[Candidate], server: str | 
         try:
             results = [one.result() for one in work]
         except KeyboardInterrupt:
+            report.say("Stopping: each terminal ends the step it is in.")
             narrator.stop()  # each terminal stops at its next step or byte; the next run goes on there
             results = [one.result() for one in work]
     tell_results(report, results)
@@ -153,9 +154,8 @@ def verify(report: Report, home: Home, ports: tuple[str, ...], every: bool, expe
             continue
         proven = seen.proves(expected)
         codes.append(0 if proven else 1)
-        report.data(
-            f"{identity.serial} ({identity.model}): {'정상' if proven else 'NOT verified'}: {seen.explain(expected)}"
-        )
+        verdict = "verified" if proven else "NOT verified"
+        report.data(f"{identity.serial} ({identity.model}): {verdict}: {seen.explain(expected)}")
         rows.append(
             {
                 "port": candidate.port,

@@ -115,7 +115,7 @@ class SqlStore:
             self._engine.dispose()
             raise DatabaseError(
                 f"{path} cannot be opened as the host's database.",
-                "Look at the file's rights, or start again with an empty one by --reset.",
+                "Look at the file's rights, or start again with an empty one: `utbench sim host --reset`.",
             ) from error
         except DatabaseError:
             self.close()
@@ -205,7 +205,7 @@ class SqlStore:
         elif version != USER_VERSION:
             raise DatabaseError(
                 f"{path} is of version {version}, but this program reads version {USER_VERSION}.",
-                "Use the program that made it, or start again with an empty one by --reset.",
+                "Use the program that made it, or start again with an empty one: `utbench sim host --reset`.",
             )
 
 

@@ -78,6 +78,8 @@ class Workbench(App[None]):
         self._start = start
         self._bench: Bench | None = None
         self._ledger: list[str] = []
+        self._entries: list[dict[str, Any]] = []
+        self._last_seq = 0
         self._seen = 0
 
     def compose(self) -> ComposeResult:
@@ -180,11 +182,14 @@ class Workbench(App[None]):
         if self._bench is None:
             return
         try:
-            entries: list[dict[str, Any]] = get_json(f"{self._bench.host_url}/sim/ledger")
+            while news := get_json(f"{self._bench.host_url}/sim/ledger?after={self._last_seq}"):
+                entries: list[dict[str, Any]] = news
+                self._last_seq = entries[-1]["seq"]
+                self._entries = (self._entries + entries)[-LEDGER_LINES:]
         except (OSError, ValueError):
             lines = ["원장: 서버에 접속하지 못했습니다."]
         else:
-            lines = ["원장", *(ledger_line(entry) for entry in entries[-LEDGER_LINES:])]
+            lines = ["원장", *(ledger_line(entry) for entry in self._entries)]
         self.call_from_thread(self._set_ledger, lines)
 
     def _set_ledger(self, lines: list[str]) -> None:

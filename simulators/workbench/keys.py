@@ -25,7 +25,7 @@ KEYS = (
     Bound("home", "press('menu')", "메뉴"),
     Bound("f2", "press('f1')", "왼쪽", label="F2"),
     Bound("f3", "press('f2')", "오른쪽", label="F3"),
-    Bound("f4", "tap", "카드", label="F4"),
+    Bound("f4", "tap", "카드 태그", label="F4"),
     Bound("f8", "trace", "기록·원장", label="F8"),
     Bound("shift+f10", "press('power')", "전원", label="⇧F10"),
     Bound("f1", "help", "도움말", label="F1"),

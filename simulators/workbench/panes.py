@@ -35,6 +35,9 @@ SAYING = {
     "reversing": "망취소 시작",
     "reversed": "망취소 완료",
     "session-closed": "바우처 시간 종료",
+    "unsaved": "저장 실패, 결제하지 않음",
+    "journal-failed": "저널 저장 실패",
+    "fault": "내부 오류",
 }
 
 
@@ -69,7 +72,7 @@ class CardChoice(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         options = [Option(Content(f"{card.id}  {card.note}"), id=card.id) for card in self._cards]
         choice = OptionList(*options)
-        choice.border_title = "단말기에 댈 카드 — Enter 대기, Esc 닫기"
+        choice.border_title = "단말기에 댈 카드 — Enter로 태그, Esc 닫기"
         yield choice
 
     def on_mount(self) -> None:

@@ -37,7 +37,13 @@ def image() -> None:
 @click.option(
     "--key", "key_file", required=True, type=click.Path(exists=True, dir_okay=False), help="Ed25519 private key, PEM."
 )
-@click.option("--security-counter", default=1, show_default=True, help="Raised only to bar older releases for good.")
+@click.option(
+    "--security-counter",
+    default=1,
+    type=click.IntRange(0, 2**32 - 1),
+    show_default=True,
+    help="Raised only to bar older releases for good.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Where to write the image.")
 def build(
     report: Report,

@@ -4,6 +4,7 @@ import queue
 
 import pytest
 
+from devices import smp
 from devices.client import SmpClient
 from devices.errors import NoAnswer, PortLost, RemoteError
 from devices.framing import encode
@@ -66,13 +67,17 @@ def test_late_reply_is_not_the_next_ones():
         assert client.dropped == 1
 
 
-@pytest.mark.parametrize("payload", [{"rc": 8}, {"err": {"group": 0, "rc": 8}}], ids=["version 1", "version 2"])
-def test_refusal(payload):
+@pytest.mark.parametrize(
+    ("payload", "group"),
+    [({"rc": 8}, smp.COMMON), ({"err": {"group": 0, "rc": 8}}, Group.OS)],
+    ids=["version 1", "version 2"],
+)
+def test_refusal(payload, group):
     """Both forms of a refusal are the same error, with group and number, and a sentence that says it."""
     with FakeDevice(lambda _: payload) as device, SmpClient(device.link) as client:
         with pytest.raises(RemoteError, match="does not know that command") as caught:
             ask(client)
-        assert (caught.value.group, caught.value.rc) == (Group.OS, Rc.NOT_SUPPORTED)
+        assert (caught.value.group, caught.value.rc) == (group, Rc.NOT_SUPPORTED)
 
 
 def test_refusal_of_another_group():

@@ -86,7 +86,7 @@ def test_stopped_upload_goes_on():
     ("answer", "error", "says"),
     [
         ({"rc": Rc.BUSY}, RemoteError, "Another program is updating"),
-        ({"err": {"group": 1, "rc": 30}}, RemoteError, "does not take the image"),
+        ({"err": {"group": 1, "rc": 30}}, RemoteError, "too large for its slot"),
         ({"rc": 0}, RemoteProtocolError, "without an offset"),
         ({"off": 10**6}, RemoteProtocolError, "asks for byte 1,000,000"),
     ],

@@ -72,6 +72,7 @@ LEGAL = {
     (Step.RESTART, "slots read"): Step.VERIFY,
     (Step.VERIFY, "verified"): Step.CONFIRM,
     (Step.ROLL_BACK, "slots read"): Step.REPORT,
+    (Step.GIVE_WAY, "slots read"): Step.VERIFY,
     (Step.CONFIRM, "slots read"): Step.REPORT,
     (Step.REPORT, "done"): Step.DONE,
 }
@@ -87,6 +88,14 @@ def test_every_pair(step, name):
             advance(at(step), EVENTS[name], Rules())
     else:
         assert advance(at(step), EVENTS[name], Rules()).step is following
+
+
+def test_another_image_on_trial_goes_back_first():
+    """While an image that nobody wants is on trial, slot 1 holds the way back: it goes back before anything is sent."""
+    trial = slots(OTHER, OLD, trial=True)
+    update = advance(at(Step.DOWNLOAD), agent.Downloaded(NEW.hex(), trial), Rules())
+    assert update.step is Step.GIVE_WAY
+    assert advance(update, agent.SlotsRead(slots(OLD, OTHER)), Rules()).step is Step.TRANSFER
 
 
 # -- how it ends

@@ -13,6 +13,7 @@ from ota.trust import TufTarget
 
 WELL = Status(screen="home", rev=1, busy=False, power="on", battery=87)
 ROOM = 1 << 40
+MODEL = "ut-77l"
 FAULTS = {
     "despite-battery": (replace(WELL, battery=10), ROOM, "10 %, under 30 %"),
     "despite-payment": (replace(WELL, busy=True), ROOM, "payment is in progress"),
@@ -31,7 +32,7 @@ def lifting(*names: str, **rules) -> Rules:
 
 def test_nothing_in_the_way():
     """A terminal that is well passes without any override."""
-    assert preflight(WELL, ROOM, Rules()) == ()
+    assert preflight(MODEL, WELL, ROOM, Rules()) == ()
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -39,7 +40,7 @@ def test_each_reason_why_not(name):
     """Each obstacle is refused with its own sentence, which names the flag that lifts it."""
     status, free, says = FAULTS[name]
     with pytest.raises(Refused, match=says) as caught:
-        preflight(status, free, Rules())
+        preflight(MODEL, status, free, Rules())
     assert f"--{name}" in caught.value.hint
 
 
@@ -49,33 +50,33 @@ def test_each_has_its_own_flag(name, flag):
     """A flag lifts its own obstacle, which is then recorded, and no other."""
     status, free, says = FAULTS[name]
     if flag == name:
-        assert preflight(status, free, lifting(flag)) == (name,)
+        assert preflight(MODEL, status, free, lifting(flag)) == (name,)
     else:
         with pytest.raises(Refused, match=says):
-            preflight(status, free, lifting(flag))
+            preflight(MODEL, status, free, lifting(flag))
 
 
 def test_several_obstacles():
     """All obstacles that were lifted are recorded; one that was not still refuses."""
     status = replace(WELL, battery=3, busy=True)
-    assert preflight(status, ROOM, lifting(*FAULTS)) == ("despite-battery", "despite-payment")
+    assert preflight(MODEL, status, ROOM, lifting(*FAULTS)) == ("despite-battery", "despite-payment")
     with pytest.raises(Refused, match="payment"):
-        preflight(status, ROOM, lifting("despite-battery"))
+        preflight(MODEL, status, ROOM, lifting("despite-battery"))
 
 
 def test_a_flag_that_was_not_needed_is_no_override():
     """Flags given without need are not recorded as overrides."""
-    assert preflight(WELL, ROOM, lifting(*FAULTS)) == ()
+    assert preflight(MODEL, WELL, ROOM, lifting(*FAULTS)) == ()
 
 
 @pytest.mark.parametrize(("battery", "passes"), [(LEAST_BATTERY, True), (LEAST_BATTERY - 1, False), (None, True)])
 def test_battery_boundary(battery, passes):
     """30 % is enough, 29 % is not; a terminal without a battery has none to be empty."""
     if passes:
-        assert preflight(replace(WELL, battery=battery), LEAST_FREE_BYTES, Rules()) == ()
+        assert preflight(MODEL, replace(WELL, battery=battery), LEAST_FREE_BYTES, Rules()) == ()
     else:
         with pytest.raises(Refused):
-            preflight(replace(WELL, battery=battery), LEAST_FREE_BYTES, Rules())
+            preflight(MODEL, replace(WELL, battery=battery), LEAST_FREE_BYTES, Rules())
 
 
 def test_update():
@@ -124,3 +125,10 @@ def test_never_older_by_itself(running, wanted, flag, reason):
         return
     order = (wanted > running) - (wanted < running)
     assert plan.kind is {1: Kind.UPDATE, 0: Kind.UP_TO_DATE, -1: Kind.DOWNGRADE}[order]
+
+
+@pytest.mark.parametrize("model", ["phone", "ut-88x", ""])
+def test_a_model_that_is_not_updated_over_serial(model):
+    """The phone app and unknown models are refused with the reason, before the server is asked."""
+    with pytest.raises(Refused, match="no model that is updated over serial"):
+        preflight(model, WELL, ROOM, lifting(*FAULTS))

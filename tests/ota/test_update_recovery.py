@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import signal
 import subprocess
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from devices.discovery import candidates
+from devices.discovery import OpenTerminal, candidates
+from devices.errors import Refused
 from devices.link import DEFAULT_BAUD
 from ota import http
 from ota.agent import Outcome, Step
+from ota.ddi import DdiClient, Execution
+from ota.image import parse
 from ota.plan import Rules
 from ota.runner import update_one
 from ota.trust import TrustStore
@@ -23,7 +27,8 @@ from simulators.make import Order
 from simulators.updates.server import UpdateServer
 from simulators.updates.store import Status
 from simulators.world import usb_line
-from tests.ota.site import MODEL, NEW, OLD, Site
+from terminal.firmware import make_image, release_text
+from tests.ota.site import MODEL, NEW, OLD, SMALL, Site
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +74,7 @@ def ends_updated(site: Site, utbench) -> None:
     assert not list((site.home.agent / "devices").rglob("state.json"))
 
 
-@pytest.mark.parametrize("step", [step for step in Step if step not in (Step.ROLL_BACK, Step.DONE)])
+@pytest.mark.parametrize("step", [step for step in Step if step not in (Step.ROLL_BACK, Step.GIVE_WAY, Step.DONE)])
 def test_killed_before_each_step(site, utbench, step):
     """Killed before any step, or in the middle of a transfer, the same command again ends updated and verified."""
     kill_in(site, step)
@@ -145,6 +150,43 @@ def test_cancelled(site, utbench):
     assert (ran.code, ran.rows[0]["outcome"]) == (3, "cancelled")
     assert site.action().status is Status.CANCELED
     assert site.flash() == before
+
+
+def test_a_strange_image_on_trial(site, utbench):
+    """Somebody else's image is on trial: it is let go back first, then the update ends as ever."""
+    strange = make_image(release_text(MODEL, OLD), site.key_pem(), security_counter=2, asset_bytes=SMALL)
+    with OpenTerminal(site.home, site.port) as terminal:
+        terminal.upload(strange, hashlib.sha256(strange).digest())
+        terminal.mark(parse(strange).digest)
+    assert utbench("device", "reset", "--json").code == 0
+    assert site.running() == (OLD, False)
+    ends_updated(site, utbench)
+
+
+def test_a_report_that_the_server_never_takes(site, utbench, monkeypatch):
+    """A last report that is refused for good is not owed for ever: the update counts, the reason says what happened."""
+    take = DdiClient.feedback
+
+    def refuse(self, action, execution, *rest, **more):
+        if execution is Execution.CLOSED:
+            raise Refused("The update server forbids this (403).")
+        take(self, action, execution, *rest, **more)
+
+    monkeypatch.setattr(DdiClient, "feedback", refuse)
+    ran = utbench("ota", "update", "--port", site.port, "--json")
+    assert (ran.code, ran.rows[0]["outcome"], ran.rows[0]["report_waits"]) == (0, "updated", False)
+    assert "403" in ran.rows[0]["reason"]
+    assert not list((site.home.agent / "devices").rglob("state.json"))
+
+
+def test_what_another_server_wanted_is_forgotten(site, utbench):
+    """An update begun with a server that is gone does not stand in the way of the one that is trusted now."""
+    kill_in(site, Step.REPORT)
+    saved = next((site.home.agent / "devices").rglob("state.json"))
+    saved.write_text(saved.read_text().replace(site.world.updates.url, "http://127.0.0.1:9"))
+    ran = utbench("ota", "update", "--port", site.port, "--json")
+    assert (ran.code, ran.rows[0]["outcome"]) == (3, "up-to-date")
+    assert site.action().status is Status.FINISHED
 
 
 def test_another_release_is_assigned_while_an_action_is_open(site, utbench):

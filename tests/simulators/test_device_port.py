@@ -194,12 +194,20 @@ def test_the_log_tells_the_payment_and_no_card(tmp_path):
 
 
 def test_status_says_when_a_restart_is_inconvenient(tmp_path):
-    """Busy from the card to the end; SMP answers also while the terminal is switched off."""
+    """Busy from the card until it is paid; SMP answers also while the terminal is switched off."""
     with Attached(tmp_path, spec={"battery": 12}) as attached:
         terminal = attached.client()
         assert (terminal.status().busy, terminal.status().battery) == (False, 12)
-        pay_retro(terminal)
+        for label in ("발달재활", "카드결제"):
+            terminal.touch(label)
+        terminal.tap("recipient-070101")
         assert terminal.status().busy
+        terminal.press("cancel")
+        terminal.press("cancel")
+        for _ in range(3):
+            terminal.press("cancel")
+        pay_retro(terminal)
+        assert not terminal.status().busy
         terminal.touch("확인")
         assert not terminal.status().busy
         terminal.press("power")

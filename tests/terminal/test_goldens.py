@@ -57,7 +57,7 @@ def _device_pages(album, model, number):
     album.take("off", bench)
     bench.apply(Act("power"))
     album.take("booting", bench)
-    bench.registered = Registered(ok=False, note="업데이트 서버가 정해지지 않았습니다.")
+    bench.registered = Registered(ok=False, note="업데이트 서버가 설정되지 않았습니다.")
     bench.deliver()
     album.take("unregistered", bench)
     bench = Bench(model, number)

@@ -115,8 +115,8 @@ def test_each_reason_pays(reason):
         ("발달재활", "recipient-no-contract", "1001", "2207", "card"),
         ("발달재활", "recipient-other-program", "1001", "2206", "card"),
         ("발달재활", "recipient-lost", "1001", "SIM-CARD", "card"),
-        ("발달재활", "recipient-070101", "2001", "0273", "card"),
-        ("발달재활", "recipient-070101", "7", "0273", "card"),
+        ("발달재활", "recipient-070101", "2001", "0273", "worker"),
+        ("발달재활", "recipient-070101", "7", "0273", "worker"),
     ],
 )
 def test_the_host_declines_a_lookup(program, card, worker, code, then):
