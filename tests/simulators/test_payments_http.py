@@ -21,6 +21,7 @@ from terminal.journal import FileJournal
 from terminal.session import Ports, TerminalSession
 from terminal.signing import sign
 from terminal.state import CardRead, KeyPress, Lookup, State, Transaction
+from tests.ota.scripted import Scripted
 from tests.terminal.attached import Yes, eventually
 from tests.terminal.bench import RELEASES, START
 
@@ -310,3 +311,19 @@ def test_nobody_there_is_no_answer(host, key):
     assert client.lookup(Lookup("t", "070101", "card", "1", "1001"), START) is None
     assert client.pay(transaction, START) is None
     assert client.reverse(transaction, START) is None
+
+
+@pytest.mark.parametrize("receipt", [None, {"amount_won": 14_000}], ids=["none", "another amount"])
+def test_an_approval_that_proves_nothing_is_no_answer(receipt):
+    """Approved without a receipt, or with that of another amount, leaves the outcome unknown: the retry will tell."""
+    whole = {
+        "institution": "기관",
+        "recipient": "이용자",
+        "approval_no": "500000000001",
+        "service_date": "2026-01-05",
+        "balance_won": 0,
+    }
+    body = {"outcome": "approved", "receipt": {**whole, **receipt} if receipt else None}
+    with Scripted(lambda exchange: exchange.json(body)) as server:
+        client = HttpHost(server.url, TERMINAL_NO, Ed25519PrivateKey.generate())
+        assert client.pay(Transaction("0" * 32, "s1", "normal", 15_000), START) is None
