@@ -110,10 +110,17 @@ def discover(home: Home, named: tuple[str, ...] = (), *, baud: int = DEFAULT_BAU
 
 
 def find_again(
-    home: Home, candidate: Candidate, serial: str, *, timeout_s: float, baud: int = DEFAULT_BAUD
+    home: Home,
+    candidate: Candidate,
+    serial: str,
+    *,
+    timeout_s: float,
+    baud: int = DEFAULT_BAUD,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> OpenTerminal:
     """After a reset: the terminal of that serial number, at whatever port it is now.
 
+    `meanwhile` is called while nothing is found; it may raise to end the search.
     A port is recognised by what the bus says of it, never by its name; the terminal's own serial number decides.
     """
     import threading
@@ -134,6 +141,7 @@ def find_again(
             except UtbenchError as error:
                 last = error
             terminal.close()
+        meanwhile()
         pause.wait(RECONNECT_PAUSE_S)  # a bus has no event that every platform offers
     raise NoAnswer(
         f"The terminal {serial} did not come back within {timeout_s:.0f} s after its restart.",

@@ -57,7 +57,7 @@ class Narrator:
         with self._lock:
             if beat.total:
                 self._bytes(beat)
-            elif beat.step is not Step.DONE:
+            elif beat.step is not Step.DONE and not beat.waiting:
                 self._new_step(beat)
 
     def _new_step(self, beat: Beat) -> None:

@@ -49,13 +49,14 @@ REPORT_EACH = 10  # percent: servers answer 429 to chattier ones
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What one terminal is doing now. `done` of `total` bytes where bytes move."""
+    """What one terminal is doing now. `done` of `total` bytes where bytes move; `waiting`: still in the same step."""
 
     port: str
     step: Step
     update: Update
     done: int = 0
     total: int = 0
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,10 @@ class Runner:
     def _beat(self, done: int = 0, total: int = 0) -> None:
         self._tell(Beat(self._target.port, self.update.step, self.update, done, total))
 
+    def _check_in(self) -> None:
+        """From inside a long wait: tell that it goes on, and hear whether it shall."""
+        self._tell(Beat(self._target.port, self.update.step, self.update, waiting=True))
+
     def _perform(self) -> Event:
         target = self._target
         match self.update.step:
@@ -175,10 +180,10 @@ class Runner:
                 target.mark(bytes.fromhex(self.update.digest))
                 return Done()
             case Step.RESTART | Step.ROLL_BACK | Step.GIVE_WAY:
-                target.restart()
+                target.restart(self._check_in)
                 return SlotsRead(target.slots())
             case Step.VERIFY:
-                return Verified(verify(target), target.slots())
+                return Verified(verify(target, self._check_in), target.slots())
             case Step.CONFIRM:
                 target.confirm()
                 return SlotsRead(target.slots())

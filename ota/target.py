@@ -44,8 +44,8 @@ class Target(Protocol):
     def confirm(self) -> None:
         """Keep the image that runs."""
 
-    def restart(self) -> None:
-        """Restart it and find it again, wherever its port is now."""
+    def restart(self, meanwhile: Callable[[], None]) -> None:
+        """Restart it and find it again, wherever its port is now; `meanwhile` may raise to end the search."""
 
     def press(self, key: str) -> Screen: ...
 
@@ -87,7 +87,7 @@ class SmpTarget:
     def confirm(self) -> None:
         self._terminal.confirm()
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None]) -> None:
         serial = self._terminal.identity().serial
         up_s = self._up_s()
         asked_s = monotonic_s()
@@ -97,7 +97,7 @@ class SmpTarget:
         while monotonic_s() < until:
             left_s = max(0.1, until - monotonic_s())
             self._terminal = discovery.find_again(
-                self._home, self._candidate, serial, timeout_s=left_s, baud=self._baud
+                self._home, self._candidate, serial, timeout_s=left_s, baud=self._baud, meanwhile=meanwhile
             )
             with contextlib.suppress(Unreachable):  # it goes down under us: look again
                 now_up_s = self._up_s()

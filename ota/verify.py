@@ -43,9 +43,12 @@ class Verification:
         return f"it says that it runs {self.running}, but 단말 정보 shows {self.shown or 'no version'}"
 
 
-def verify(target: Target) -> Verification:
-    """Read both; the terminal is left on its first page. `UtbenchError` while a payment is open on it."""
-    _wait_until_started(target)
+def verify(target: Target, meanwhile: Callable[[], None] = lambda: None) -> Verification:
+    """Read both; the terminal is left on its first page. `UtbenchError` while a payment is open on it.
+
+    `meanwhile` is called while the terminal starts; it may raise to end the wait.
+    """
+    _wait_until_started(target, meanwhile)
     if target.status().busy:
         raise UtbenchError(
             f"A payment is open on the terminal at {target.port}.",
@@ -59,7 +62,7 @@ def verify(target: Target) -> Verification:
     return Verification(running, shown)
 
 
-def _wait_until_started(target: Target) -> None:
+def _wait_until_started(target: Target, meanwhile: Callable[[], None]) -> None:
     until = monotonic_s() + START_TIMEOUT_S
     pause = threading.Event()
     while (power := target.status().power) != "on":
@@ -69,6 +72,7 @@ def _wait_until_started(target: Target) -> None:
             raise UtbenchError(
                 f"The terminal at {target.port} does not finish starting.", "Look at its screen, then run this again."
             )
+        meanwhile()
         pause.wait(PAUSE_S)
 
 

@@ -250,3 +250,18 @@ def test_found_again_wherever_it_is(home, make_world):
         results = [one.result() for one in work]
     assert [(result.update.verified, result.error) for result in results] == [(True, None)] * 2
     assert {result.update.serial: result.port for result in results} == world.ports
+
+
+def test_stopped_while_the_terminal_starts(home, make_world, utbench):
+    """Told to stop while it waits for a restarted terminal, the agent stops there; the next run verifies and keeps it."""
+    site = Site(home, make_world(Order(MODEL, OLD)))
+    site.offer(NEW)
+
+    def tell(beat):
+        if beat.waiting or beat.step is Step.CONFIRM:
+            raise Killed
+
+    with pytest.raises(Killed):
+        site.update(tell)
+    assert site.running() == (NEW, False)
+    ends_updated(site, utbench)
