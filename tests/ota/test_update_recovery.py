@@ -253,7 +253,7 @@ def test_found_again_wherever_it_is(home, make_world):
 
 
 def test_stopped_while_the_terminal_starts(home, make_world, utbench):
-    """Told to stop while it waits for a restarted terminal, the agent stops there; the next run verifies and keeps it."""
+    """Told to stop while a restarted terminal is awaited, the agent stops; the next run verifies and keeps it."""
     site = Site(home, make_world(Order(MODEL, OLD)))
     site.offer(NEW)
 
