@@ -117,18 +117,18 @@ HEADINGS = {
 
 def tell_results(report: Report, results: list[Result]) -> None:
     """A table for people; for each terminal that something stopped an `error` line, and the same on stderr."""
-    report.data(f"{'TERMINAL':<14} {'MODEL':<8} {'FROM':<6} {'TO':<6} {'RESULT':<14} {'TIME':<7} WHY")
+    report.data(f"{'TERMINAL':<14} {'MODEL':<8} {'FROM':<6} {'TO':<6} {'RESULT':<14} {'TIME':<7} {'PORT':<14} WHY")
     for result in results:
         update = result.update
         heading = HEADINGS[update.outcome or Outcome.FAILED]
         if result.error is not None and result.error.exit_code != EXIT_REFUSED:
-            heading = "FAILED"
+            heading = "stopped" if isinstance(result.error, Interrupted) else "FAILED"
         why = "; ".join([result.error.message if result.error else update.reason, *update.overrides])
         if result.unsent:
             why += "; the server has not heard of it yet: run the same command again when it can be reached"
         report.data(
             f"{update.serial or result.port:<14} {update.model:<8} {update.from_version or '':<6} "
-            f"{update.to_version or '':<6} {heading:<14} {f'{result.seconds:.1f} s':<7} {why}"
+            f"{update.to_version or '':<6} {heading:<14} {f'{result.seconds:.1f} s':<7} {result.port:<14} {why}"
         )
         if result.error is not None:
             error = result.error

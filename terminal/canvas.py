@@ -108,7 +108,7 @@ def draw(sheet: Sheet, profile: Profile) -> Lcd:
 
 def _soft_keys(buttons: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     labels = [label for label, _ in buttons]
-    return tuple(labels[:1] + labels[-1:]) if len(labels) > 1 else tuple(labels)
+    return tuple(labels[:2])
 
 
 def _join(line: list[_Row], cols: int) -> str:

@@ -182,8 +182,10 @@ def _menu(state: State, verb: str) -> State:
 
 
 def _move(state: State, page: Page, by: int) -> State:
-    """Up and down choose where there is something to choose, else they scroll."""
+    """Up and down choose where there is something to choose, or call back what was typed last; else they scroll."""
     field = FIELDS[page.fields[0]]
+    if field.recall:
+        return flow.recalled(state, page)
     values = [value for value, _ in flow.choices(state, field)]
     if not values:
         return replace(state, scroll=min(max(0, state.scroll + by), view(state).hidden))

@@ -247,7 +247,7 @@ def key_action(state: State, key: str) -> str:
         case "cancel":
             return Do.CANCEL if Do.CANCEL in actions or Do.PREVIOUS not in actions else Do.PREVIOUS
         case "f1" | "f2" if actions:
-            return actions[0 if key == "f1" else -1]
+            return actions[0 if key == "f1" else min(1, len(actions) - 1)]
         case "ok" | "up" | "down" | "menu" | "power":
             return key
     return ""

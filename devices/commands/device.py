@@ -198,7 +198,14 @@ def tap(report: Report, home: Home, card: str, port: str | None, baud: int) -> i
     """Hold a test card to the reader (simulated devices only)."""
 
     def work(terminal: Terminal) -> int:
-        return _show(report, _touching(card, lambda: terminal.tap(card)))
+        try:
+            return _show(report, _touching(card, lambda: terminal.tap(card)))
+        except UtbenchError as error:
+            if isinstance(error.__cause__, RemoteError) and error.__cause__.rc == Rc.NO_ENTRY:
+                raise UtbenchError(
+                    f"There is no test card {card!r}.", "`utbench` shows the cards; one of them is recipient-070101."
+                ) from error
+            raise
 
     return with_terminal(home, port, baud, work)
 

@@ -206,7 +206,11 @@ def enrol(report: Report, home: Home, port: str | None, token_file: str, baud: i
 
     with discovery.OpenTerminal(home, discovery.one(home, port).port, baud=baud) as terminal:
         identity = terminal.identity()
-    TokenStore(home.path).enrol(identity.controller_id, Path(token_file).read_text("utf-8").strip())
+    try:
+        token = Path(token_file).read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"{token_file} is no text.", "Name the file that holds the terminal's token.") from None
+    TokenStore(home.path).enrol(identity.controller_id, token)
     report.data(f"{identity.controller_id}: token stored")
     report.event("enrolled", controller_id=identity.controller_id)
     return report.result(0)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from terminal.lcd import Lcd
     from terminal.state import Event
 
-TRACE_LINES = 14
-LEDGER_LINES = 10
+TRACE_LINES = 11
+LEDGER_LINES = 6
 LAMPS = {Led.POWER: "[green]■[/]", Led.BUSY: "[yellow]■[/]", Led.ALARM: "[red]■[/]"}
 MONEY = frozenset({"paid", "reversed"})  # events after which the ledger is read again
 
@@ -68,7 +68,9 @@ class Workbench(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-medium"), (120, "-wide")]  # noqa: RUF012 - Textual's own way
     VERTICAL_BREAKPOINTS = [(0, "-short"), (25, "-tall")]  # noqa: RUF012 - under 25 rows the case has no frame
     BINDINGS = [  # noqa: RUF012 - Textual's own way
-        Binding(bound.key, bound.action, bound.text) for bound in KEYS
+        # Tab would move a focus that nothing here has
+        Binding(bound.key, bound.action, bound.text, priority=bound.key == "tab")
+        for bound in KEYS
     ]
 
     def __init__(self, model: Profile, start: Callable[[], Bench]) -> None:
@@ -94,7 +96,8 @@ class Workbench(App[None]):
                 log.border_title = "기록과 원장"
                 yield log
             hints = "  ".join(f"{bound.label} {bound.text}" for bound in KEYS if bound.label)
-            yield Static(Content(hints), id="hints")
+            workers = ", ".join(worker.payment_id for worker in PEOPLE.workers)
+            yield Static(Content(f"{hints}\n제공인력 결제 ID {workers}"), id="hints")
 
     def on_mount(self) -> None:
         self.query_one("#case").border_title = self._model.name
@@ -154,6 +157,8 @@ class Workbench(App[None]):
             self._post(KeyPress(digit))
 
     def action_press(self, key: str) -> None:
+        if len(self.screen_stack) > 1:
+            return  # a list or the help is open over the terminal
         self._post(KeyPress(key))
 
     def action_tap(self) -> None:
@@ -175,7 +180,7 @@ class Workbench(App[None]):
             self._read_ledger()
         self._seen = events[-1]["seq"] if events else 0
         lines = [trace_line(event) for event in events[-TRACE_LINES:]]
-        self.query_one("#trace", Static).update(Content("\n".join([*lines, "", *self._ledger])))
+        self.query_one("#trace", Static).update(Content("\n".join([*self._ledger, "", *lines])))
 
     @work(thread=True, exclusive=True, group="ledger")
     def _read_ledger(self) -> None:

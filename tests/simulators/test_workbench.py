@@ -15,7 +15,7 @@ from simulators.picture import svg
 from simulators.workbench.app import Bench, Workbench
 from simulators.world import World, WorldSpec
 from terminal.lcd import Lcd
-from terminal.state import KeyPress
+from terminal.state import CardRead, KeyPress
 from terminal.widget import LcdView, segments
 
 if TYPE_CHECKING:
@@ -106,6 +106,27 @@ def test_a_payment_by_keys_and_mouse(world):
         assert "897,894원" in world.devices[0].session.lcd.text
 
     run(world, 128, 30, story)
+
+
+def test_tab_goes_from_month_to_day(world):
+    """Tab is 다음: it leaves a month of one digit for the day, and moves nothing else."""
+
+    async def story(app: Workbench, pilot: Pilot) -> None:
+        session = world.devices[0].session
+        session.touch("발달재활")
+        session.touch("카드결제")
+        session.apply(CardRead(PEOPLE.cards[0].number))
+        await until(pilot, lambda: shown(app) == "worker")
+        await pilot.press("1", "0", "0", "1", "enter")
+        await until(pilot, lambda: shown(app) == "voucher")
+        for label in ("서비스결제", "소급결제", "확인", "다음"):
+            session.touch(label)
+        await until(pilot, lambda: shown(app) == "service-date")
+        await pilot.press("2", "tab", "3")
+        await until(pilot, lambda: session.lcd.fields["day"] == "3")
+        assert session.lcd.fields["month"] == "2"
+
+    run(world, 80, 24, story)
 
 
 def test_a_card_is_tapped_with_the_mouse(world):

@@ -15,8 +15,8 @@ LEADS = {
     "program": dict.fromkeys(("menu", "f1", "f2"), "menu"),
     "means": dict.fromkeys((*BACK, "f2"), "program"),
     "card": {"f1": "means", "f2": "program", "cancel": "program"},
-    "worker": dict.fromkeys(BACK, "card") | dict.fromkeys(ON, "notice"),
-    "voucher": {"f1": "kind", "f2": "program", "cancel": "program"},
+    "worker": dict.fromkeys(BACK, "card") | dict.fromkeys((*ON, "up", "down"), "notice"),
+    "voucher": {"f1": "kind", "f2": "notice", "cancel": "program"},
     "kind": dict.fromkeys(BACK, "voucher") | dict.fromkeys((*ON, "next"), "notice"),
     "caution": dict.fromkeys(BACK, "kind") | dict.fromkeys((*ON, "next"), "service-date"),
     "service-date": dict.fromkeys(BACK, "caution") | dict.fromkeys(ON, "notice"),
@@ -221,6 +221,10 @@ def test_the_last_workers_id_can_be_called_back():
     bench.tap()
     assert "1001" not in bench.lcd.text
     bench.touch("직전ID선택", "확인")
+    assert bench.screen == "voucher"
+    bench.touch("취소", "발달재활", "카드결제")
+    bench.tap()
+    bench.press("up", "ok")
     assert bench.screen == "voucher"
 
 
